@@ -1,0 +1,37 @@
+#include "kernels/ops/dropout/dropout.h"
+
+#include "core/random/philox.h"
+#include "kernels/ops/checks.h"
+#include "kernels/ops/dispatch.h"
+#include "kernels/ops/dropout/dropout_impl.h"
+
+namespace sutura {
+
+void dropout_forward(Context& ctx, float rate, const DropoutKey& key, const Tensor& x, Tensor& y, Tensor& mask) {
+  const OpCheck check(ctx, "dropout_forward");
+  check.setting(rate >= 0.0f && rate < 1.0f, "rate must lie in [0, 1)");
+  check.activation("x", x);
+  check.activation_like("y", y, x);
+  check.shape("y", y, x.shape());
+  check.type("mask", mask, DType::kUint8);
+  check.shape("mask", mask, x.shape());
+  if (x.elements() == 0) return;
+  // One draw per element in index order, here and not in a backend, so that all backends share the bits.
+  PhiloxStream stream(key.seed, key.stream, key.index);
+  for (std::uint8_t& bit : mask.as<std::uint8_t>()) bit = stream.next_float() >= rate ? 1 : 0;
+  on_backend(ctx, reference::dropout_apply, onednn::dropout_apply)(ctx, rate, mask, x, y);
+}
+
+void dropout_backward(Context& ctx, float rate, const Tensor& mask, const Tensor& grad_y, Tensor& grad_x) {
+  const OpCheck check(ctx, "dropout_backward");
+  check.setting(rate >= 0.0f && rate < 1.0f, "rate must lie in [0, 1)");
+  check.activation("grad_y", grad_y);
+  check.activation_like("grad_x", grad_x, grad_y);
+  check.shape("grad_x", grad_x, grad_y.shape());
+  check.type("mask", mask, DType::kUint8);
+  check.shape("mask", mask, grad_y.shape());
+  if (grad_y.elements() == 0) return;
+  on_backend(ctx, reference::dropout_apply, onednn::dropout_apply)(ctx, rate, mask, grad_y, grad_x);
+}
+
+}  // namespace sutura

@@ -1,0 +1,30 @@
+#pragma once
+#include <cstdint>
+#include <string_view>
+
+#include "kernels/context.h"
+#include "kernels/tensor.h"
+
+namespace sutura {
+
+/// Names one draw of a dropout mask: (study seed, layer, occasion).
+struct DropoutKey {
+  std::uint64_t seed;
+  std::string_view stream;
+  std::uint64_t index;
+};
+
+/// mask = 1 with probability 1 - rate, else 0;  y = x / (1 - rate) where the mask is 1, exactly 0 elsewhere (NaN
+/// included).
+/// Shapes   x, y: any equal shape and type (float32, on onednn also bfloat16); mask: the same shape, uint8. y may alias
+///          x.
+/// Numbers  The mask is a pure function of the key and the element's index (PhiloxStream), the same on every backend.
+/// Errors   kShapeMismatch; kInvalidArgument (type, undefined, rate outside [0, 1)).
+/// Source   Srivastava et al. 2014, "Dropout", section 10 (inverted scaling).
+void dropout_forward(Context& ctx, float rate, const DropoutKey& key, const Tensor& x, Tensor& y, Tensor& mask);
+
+/// grad_x = grad_y / (1 - rate) where the mask is 1, exactly 0 elsewhere; overwrites grad_x.
+/// Shapes   as dropout_forward. grad_x may alias grad_y. Errors as dropout_forward.
+void dropout_backward(Context& ctx, float rate, const Tensor& mask, const Tensor& grad_y, Tensor& grad_x);
+
+}  // namespace sutura

@@ -1,0 +1,12 @@
+#pragma once
+#include "kernels/ops/dropout/dropout.h"
+
+/// Implementations behind the contract: arguments are already checked and nothing is empty (the public functions settle
+/// empty batches). One entry for both directions: y = x / (1 - rate) where mask is 1, exactly 0 elsewhere. The mask is
+/// drawn by the public function.
+namespace sutura::reference {
+void dropout_apply(Context& ctx, float rate, const Tensor& mask, const Tensor& x, Tensor& y);
+}  // namespace sutura::reference
+namespace sutura::onednn {
+void dropout_apply(Context& ctx, float rate, const Tensor& mask, const Tensor& x, Tensor& y);
+}  // namespace sutura::onednn

@@ -1,0 +1,21 @@
+#pragma once
+#include "kernels/ops/pool2d/pool2d.h"
+
+/// Implementations behind the contract: arguments are already checked and nothing is empty (the public functions settle
+/// empty batches).
+namespace sutura::reference {
+void max_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Tensor& y, Tensor& index);
+void max_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& index, const Tensor& grad_y, Tensor& grad_x);
+void avg_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Tensor& y);
+void avg_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& grad_y, Tensor& grad_x);
+void global_avg_pool_forward(Context& ctx, const Tensor& x, Tensor& y);
+void global_avg_pool_backward(Context& ctx, const Tensor& grad_y, Tensor& grad_x);
+}  // namespace sutura::reference
+namespace sutura::onednn {
+void max_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Tensor& y, Tensor& index);
+void max_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& index, const Tensor& grad_y, Tensor& grad_x);
+void avg_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Tensor& y);
+void avg_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& grad_y, Tensor& grad_x);
+void global_avg_pool_forward(Context& ctx, const Tensor& x, Tensor& y);
+void global_avg_pool_backward(Context& ctx, const Tensor& grad_y, Tensor& grad_x);
+}  // namespace sutura::onednn

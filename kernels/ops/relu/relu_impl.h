@@ -1,0 +1,13 @@
+#pragma once
+#include "kernels/ops/relu/relu.h"
+
+/// Implementations behind the contract: arguments are already checked and nothing is empty (the public functions settle
+/// empty batches).
+namespace sutura::reference {
+void relu_forward(Context& ctx, const Tensor& x, Tensor& y);
+void relu_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x);
+}  // namespace sutura::reference
+namespace sutura::onednn {
+void relu_forward(Context& ctx, const Tensor& x, Tensor& y);
+void relu_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x);
+}  // namespace sutura::onednn

@@ -1,0 +1,11 @@
+#pragma once
+#include "kernels/ops/sgd/sgd.h"
+
+/// Implementations behind the contract: arguments are already checked and nothing is empty (the public functions settle
+/// empty batches). `velocity` is undefined when settings.momentum is 0.
+namespace sutura::reference {
+void sgd_step(Context& ctx, const SgdSettings& settings, const Tensor& grads, Tensor& params, Tensor& velocity);
+}  // namespace sutura::reference
+namespace sutura::onednn {
+void sgd_step(Context& ctx, const SgdSettings& settings, const Tensor& grads, Tensor& params, Tensor& velocity);
+}  // namespace sutura::onednn

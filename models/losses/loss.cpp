@@ -1,0 +1,106 @@
+#include "models/losses/loss.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/error.h"
+#include "kernels/cpu/math.h"
+#include "kernels/ops/binary_cross_entropy/binary_cross_entropy.h"
+#include "kernels/ops/cast/cast.h"
+#include "kernels/ops/mean_squared_error/mean_squared_error.h"
+#include "kernels/ops/softmax_cross_entropy/softmax_cross_entropy.h"
+
+namespace sutura {
+namespace {
+
+/// Outputs as float32, without a Context: scores are computed on the CPU from a few values a record.
+Tensor as_float32(const Tensor& outputs) {
+  if (outputs.dtype() == DType::kFloat32) return outputs.clone();
+  require(outputs.dtype() == DType::kBfloat16, Errc::kInvalidArgument, "scores need float32 or bfloat16 outputs");
+  Tensor y(outputs.shape());
+  std::ranges::transform(outputs.as<bf16>(), y.f32().begin(), [](bf16 v) { return to_float(v); });
+  return y;
+}
+
+class BinaryCrossEntropy final : public Loss {
+ public:
+  Tensor scores(const Tensor& outputs) const override {
+    Tensor p = as_float32(outputs);  // [N, 1]
+    for (float& v : p.f32()) v = static_cast<float>(reference::sigmoid(v));
+    return p;
+  }
+
+ protected:
+  double do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const override {
+    return binary_cross_entropy_with_logits(ctx, outputs, labels, scale, grad);
+  }
+};
+
+class CrossEntropy final : public Loss {
+ public:
+  Tensor scores(const Tensor& outputs) const override {
+    require(outputs.shape().rank() == 2 && outputs.shape()[1] >= 1, Errc::kShapeMismatch,
+            "cross entropy takes outputs [N, C], got " + outputs.shape().text());
+    Tensor p = as_float32(outputs);  // [N, C]
+    const auto classes = static_cast<std::size_t>(p.shape()[1]);
+    std::vector<double> e(classes);
+    for (std::size_t begin = 0; begin < p.f32().size(); begin += classes) {
+      const auto row = p.f32().subspan(begin, classes);
+      const double top = *std::ranges::max_element(row);
+      double sum = 0.0;
+      for (std::size_t c = 0; c < classes; ++c) sum += e[c] = reference::exp(static_cast<double>(row[c]) - top);
+      for (std::size_t c = 0; c < classes; ++c) row[c] = static_cast<float>(e[c] / sum);
+    }
+    return p;
+  }
+
+ protected:
+  double do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const override {
+    return softmax_cross_entropy(ctx, outputs, labels, scale, grad);
+  }
+};
+
+class MeanSquaredError final : public Loss {
+ public:
+  Tensor scores(const Tensor& outputs) const override { return as_float32(outputs); }
+
+ protected:
+  double do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const override {
+    return mean_squared_error(ctx, outputs, labels, scale, grad);
+  }
+};
+
+}  // namespace
+
+double Loss::evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const {
+  require(outputs.defined() && labels.defined(), Errc::kInvalidArgument, "a loss needs outputs and labels");
+  require(outputs.shape().rank() == 2 && labels.shape().rank() >= 1 && labels.shape()[0] == outputs.shape()[0],
+          Errc::kShapeMismatch, "a loss got outputs " + outputs.shape().text() + " and labels " + labels.shape().text());
+  if (!grad.defined() || grad.shape() != outputs.shape() || grad.dtype() != DType::kFloat32) grad = Tensor(outputs.shape());
+  if (outputs.dtype() == DType::kFloat32) return do_evaluate(ctx, outputs, labels, scale, grad);
+  return do_evaluate(ctx, cast(ctx, outputs, DType::kFloat32), labels, scale, grad);
+}
+
+std::unique_ptr<Loss> make_loss(LossKind kind) {
+  switch (kind) {
+    case LossKind::kBinaryCrossEntropy: return std::make_unique<BinaryCrossEntropy>();
+    case LossKind::kCrossEntropy: return std::make_unique<CrossEntropy>();
+    case LossKind::kMeanSquaredError: return std::make_unique<MeanSquaredError>();
+  }
+  throw Error(Errc::kInternal, "a loss outside the list");
+}
+
+std::int64_t outputs_for(LossKind kind, std::int64_t classes) {
+  switch (kind) {
+    case LossKind::kBinaryCrossEntropy:
+      require(classes == 2, Errc::kConfig, "binary cross entropy needs 2 classes, the data has " + std::to_string(classes));
+      return 1;
+    case LossKind::kCrossEntropy:
+      require(classes >= 2, Errc::kConfig, "cross entropy needs at least 2 classes, the data has " + std::to_string(classes));
+      return classes;
+    case LossKind::kMeanSquaredError: return 1;
+  }
+  throw Error(Errc::kInternal, "a loss outside the list");
+}
+
+}  // namespace sutura

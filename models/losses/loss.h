@@ -1,0 +1,35 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+
+#include "kernels/context.h"
+#include "kernels/tensor.h"
+
+namespace sutura {
+
+enum class LossKind { kBinaryCrossEntropy, kCrossEntropy, kMeanSquaredError };
+
+/// A loss on a network's outputs: scale * (sum over the records), so that with scale 1 / (records of the whole step) the
+/// micro-batches of a step simply add up. Threads: const, may be shared.
+class Loss {
+ public:
+  virtual ~Loss() = default;
+  /// Value of the loss and, in `grad`, its gradient.
+  /// Shapes: outputs and grad [N, D] (float32 or bfloat16; grad float32, allocated here if it does not fit); labels [N]
+  /// int32 class indices, or [N] or [N, D] float32 targets. Numbers: in double, a fixed tree; NaN outputs give NaN.
+  /// Errors: kShapeMismatch, kInvalidArgument (a label outside the classes).
+  double evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const;
+  /// What metrics look at, as float32 [N, D]: probabilities (sigmoid or softmax), or the values themselves.
+  /// Numbers: the same bits on every x86-64; NaN outputs give NaN scores in their row.
+  virtual Tensor scores(const Tensor& outputs) const = 0;
+
+ protected:
+  virtual double do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const = 0;
+};
+
+std::unique_ptr<Loss> make_loss(LossKind kind);
+/// Width of the last layer for this loss: 1, or `classes` for cross entropy.
+/// Errors: kConfig if binary cross entropy meets other than 2 classes, or cross entropy fewer than 2.
+std::int64_t outputs_for(LossKind kind, std::int64_t classes);
+
+}  // namespace sutura

@@ -1,0 +1,93 @@
+#include "models/network.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "kernels/ops/cast/cast.h"
+
+namespace sutura {
+
+Network& Network::add(const std::string& name, LayerPtr layer) {
+  const auto names = layer_names();
+  require(std::find(names.begin(), names.end(), name) == names.end(), Errc::kInvalidArgument,
+          "two layers are called " + name);
+  layer->set_name(name);
+  layers_.push_back(std::move(layer));
+  return *this;
+}
+
+Shape Network::output_shape(Shape x) const {
+  for (const LayerPtr& l : layers_) x = l->output_shape(x);
+  return x;
+}
+
+double Network::flops(Shape x) const {
+  double sum = 0.0;
+  for (const LayerPtr& l : layers_) {
+    sum += l->flops(x);
+    x = l->output_shape(x);
+  }
+  return sum;
+}
+
+ParamStore Network::make_params(std::uint64_t seed) const {
+  std::vector<std::vector<ParamSpec>> specs;
+  for (const LayerPtr& l : layers_) specs.push_back(l->param_specs());
+  return ParamStore(layer_names(), specs, seed);
+}
+
+Tensor Network::forward(Context& ctx, const ParamStore& params, Tensor x, Saved& saved, const Pass& pass) const {
+  if (x.dtype() != ctx.compute()) x = cast(ctx, x, ctx.compute());
+  saved = Saved{};
+  saved.children.resize(layers_.size());
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    x = layers_[i]->forward(ctx, params.view(i), std::move(x), saved.children[i], pass);
+    if (pass.mode == Mode::kEvaluate) saved.children[i] = Saved{};
+  }
+  return x;
+}
+
+Tensor Network::backward(Context& ctx, const ParamStore& params, Saved& saved, Tensor grad, InputGrad want) const {
+  require(saved.children.size() == layers_.size(), Errc::kInternal, "backward without its forward");
+  if (grad.dtype() != ctx.compute()) grad = cast(ctx, grad, ctx.compute());
+  // Layers below the first one with parameters need no gradient unless the caller wants that of the input.
+  std::size_t last = 0;
+  if (want == InputGrad::kNotNeeded)
+    while (last < layers_.size() && layers_[last]->param_specs().empty()) ++last;
+  for (std::size_t i = layers_.size(); i-- > last;) {
+    const bool needed = i > last || want == InputGrad::kNeeded;
+    grad = layers_[i]->backward(ctx, params.view(i), saved.children[i], std::move(grad),
+                                needed ? InputGrad::kNeeded : InputGrad::kNotNeeded);
+  }
+  saved = Saved{};
+  return want == InputGrad::kNeeded ? std::move(grad) : Tensor();
+}
+
+std::vector<Network> Network::cut_after(const std::vector<std::string>& cuts) && {
+  std::vector<Network> segments(1);
+  std::size_t next = 0;
+  const auto names = layer_names();
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    segments.back().layers_.push_back(std::move(layers_[i]));
+    if (next < cuts.size() && names[i] == cuts[next]) {
+      segments.emplace_back();
+      ++next;
+    }
+  }
+  std::string known;
+  for (const std::string& n : names) known += (known.empty() ? "" : ", ") + n;
+  require(next == cuts.size(), Errc::kConfig,
+          "cannot cut after '" + (next < cuts.size() ? cuts[next] : "") + "': the layers in order are " + known);
+  for (const Network& s : segments)
+    require(s.size() > 0, Errc::kConfig, "a cut after the last layer leaves an empty segment");
+  layers_.clear();
+  return segments;
+}
+
+std::vector<std::string> Network::layer_names() const {
+  std::vector<std::string> names;
+  for (const LayerPtr& l : layers_) names.push_back(l->name());
+  return names;
+}
+
+}  // namespace sutura

@@ -1,0 +1,68 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "models/param_store.h"
+
+namespace sutura {
+
+enum class OptimizerKind { kSgd, kAdamW };
+
+struct OptimizerSettings {
+  OptimizerKind kind = OptimizerKind::kAdamW;
+  double momentum = 0.9;        ///< kSgd
+  double weight_decay = 0.0;    ///< kSgd: added to the gradient; kAdamW: decoupled
+  double clip_gradients = 0.0;  ///< max L2 norm of the segment's whole gradient before the step, 0: off
+  double beta1 = 0.9;           ///< kAdamW, as are the next two
+  double beta2 = 0.999;
+  double eps = 1e-8;
+};
+
+/// Turns gradients into a step of the trained parameters of one segment; owns the state that must outlive each step.
+/// Statistics are never stepped. Threads: one.
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  /// Clips params.grads() if so set, then steps params' trained values. Gradients are left for the caller to zero.
+  /// Errors: kShapeMismatch if the store is not of the size this optimizer was made for.
+  void step(Context& ctx, ParamStore& params, double learning_rate);
+  /// The state by name ("velocity"; "m", "v"), each [trained], for checkpoints: written and read in place.
+  virtual std::vector<std::pair<std::string, Tensor*>> state() = 0;
+  /// Steps taken; belongs to the state (AdamW's bias correction depends on it).
+  std::int64_t steps() const { return steps_; }
+  void set_steps(std::int64_t steps) { steps_ = steps; }
+
+ protected:
+  Optimizer(const OptimizerSettings& settings, std::int64_t trained) : settings_(settings), trained_(trained) {}
+  /// `step` counts from 1.
+  virtual void do_step(Context& ctx, ParamStore& params, float learning_rate, std::int64_t step) = 0;
+  const OptimizerSettings settings_;
+  const std::int64_t trained_;
+
+ private:
+  std::int64_t steps_ = 0;
+};
+
+/// An optimizer for a segment of `trained` parameters (ParamStore::trained()), with zeroed state.
+/// Errors: kConfig for negative or non-finite settings, momentum or betas outside [0, 1).
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerSettings& settings, std::int64_t trained);
+
+enum class RateSchedule { kConstant, kStep, kCosine };
+
+struct RateSettings {
+  double learning_rate = 1e-3;
+  RateSchedule schedule = RateSchedule::kConstant;
+  double warmup_fraction = 0.0;   ///< share of all steps with a linear ramp up to the full rate, every schedule
+  std::int64_t step_epochs = 10;  ///< kStep: epochs between drops
+  double step_factor = 0.1;       ///< kStep: factor of each drop
+};
+
+/// Learning rate of a step, counted from 0; a pure function. kCosine falls from the full rate after the ramp to 0 after the
+/// last step: 0.5 (1 + cos(pi t)), t the share of the remaining steps that lies behind.
+/// Errors: kInvalidArgument for a step outside [0, total_steps), steps_per_epoch < 1, or a fraction outside [0, 1].
+double rate_at(const RateSettings& settings, std::int64_t step, std::int64_t total_steps, std::int64_t steps_per_epoch);
+
+}  // namespace sutura

@@ -1,0 +1,67 @@
+#include "models/param_store.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/random/philox.h"
+
+namespace sutura {
+
+ParamStore::ParamStore(const std::vector<std::string>& layer_names, const std::vector<std::vector<ParamSpec>>& specs,
+                       std::uint64_t seed) {
+  by_layer_.resize(specs.size());
+  std::int64_t offset = 0;
+  std::int64_t trained = 0;
+  std::vector<const ParamSpec*> spec_of;
+  for (const ParamRole role : {ParamRole::kTrained, ParamRole::kStatistic}) {
+    for (std::size_t l = 0; l < specs.size(); ++l) {
+      for (const ParamSpec& s : specs[l]) {
+        if (s.role != role) continue;
+        entries_.push_back({layer_names[l] + "." + s.name, s.shape, role, offset});
+        spec_of.push_back(&s);
+        offset += s.shape.elements();
+      }
+    }
+    if (role == ParamRole::kTrained) trained = offset;
+  }
+  for (std::size_t l = 0; l < specs.size(); ++l)
+    for (const ParamSpec& s : specs[l])
+      by_layer_[l].push_back(static_cast<std::size_t>(std::find(spec_of.begin(), spec_of.end(), &s) - spec_of.begin()));
+
+  values_ = Tensor::zeros({offset});
+  grads_ = Tensor::zeros({trained});
+  for (std::size_t e = 0; e < entries_.size(); ++e) {
+    const ParamSpec& s = *spec_of[e];
+    const auto out = values_.f32().subspan(static_cast<std::size_t>(entries_[e].offset),
+                                           static_cast<std::size_t>(s.shape.elements()));
+    if (s.init == Init::kOnes) std::fill(out.begin(), out.end(), 1.0f);
+    if (s.init == Init::kFanInUniform) {
+      require(s.fan_in > 0, Errc::kInternal, "parameter " + entries_[e].name + " has no fan-in");
+      const float bound = 1.0f / std::sqrt(static_cast<float>(s.fan_in));
+      PhiloxStream random(seed, "init:" + entries_[e].name);
+      for (float& v : out) v = (2.0f * random.next_float() - 1.0f) * bound;
+    }
+  }
+}
+
+ParamView ParamStore::view(std::size_t layer) const {
+  ParamView v;
+  for (const std::size_t e : by_layer_[layer]) {
+    const ParamEntry& entry = entries_[e];
+    auto* value = const_cast<float*>(values_.f32().data()) + entry.offset;
+    v.values.push_back(Tensor::borrow(value, entry.shape));
+    v.grads.push_back(entry.role == ParamRole::kTrained
+                          ? Tensor::borrow(const_cast<float*>(grads_.f32().data()) + entry.offset, entry.shape)
+                          : Tensor());
+  }
+  return v;
+}
+
+Tensor ParamStore::trained_values() const {
+  return Tensor::borrow(const_cast<float*>(values_.f32().data()), {trained()});
+}
+
+void ParamStore::zero_grads() { std::ranges::fill(grads_.f32(), 0.0f); }
+
+}  // namespace sutura

@@ -1,0 +1,22 @@
+#pragma once
+#include <filesystem>
+#include <optional>
+
+#include "runtime/config/study.h"
+#include "runtime/data/records.h"
+
+namespace sutura {
+
+/// The splits that an array file brings along; those it lacks are cut from the training records.
+struct ArrayRecords {
+  Records train;
+  std::optional<Records> validation, test;
+};
+
+/// Reads features and labels from `path` (a .npz or a folder of .npy) under the names in `config`.
+/// Shapes: rows [N, D]; images [N, H, W] become [N, H, W, 1]; signals [N, L] become [N, 1, L, 1], [N, L, C] [N, 1, L,
+/// C]. Labels [N] or [N, 1]: whole numbers in 0..classes-1, or targets when `classes` is 0. Errors: kConfig for
+/// settings that contradict each other; kData with file and member, and the record where one is at fault.
+ArrayRecords read_arrays(const std::filesystem::path& path, const ArraysConfig& config);
+
+}  // namespace sutura

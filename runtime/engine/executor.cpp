@@ -1,0 +1,236 @@
+#include "runtime/engine/executor.h"
+
+#include <algorithm>
+
+#include "core/random/philox.h"
+#include "kernels/ops/add/add.h"
+#include "kernels/ops/cast/cast.h"
+#include "runtime/data/batches.h"
+#include "runtime/engine/executor_slots.h"
+#include "runtime/engine/session.h"
+
+namespace sutura {
+
+namespace {
+
+OptimizerSettings optimizer_settings(const TrainingConfig& t) {
+  OptimizerSettings s;
+  s.kind = t.optimizer;
+  s.momentum = t.momentum;
+  s.weight_decay = t.weight_decay;
+  s.clip_gradients = t.clip_gradients;
+  return s;
+}
+
+RateSettings rate_settings(const TrainingConfig& t) {
+  return {t.learning_rate, t.rate_schedule, t.warmup_fraction, t.step_epochs, t.step_factor};
+}
+
+}  // namespace
+
+Executor::Executor(const PartySetup& setup, Context& ctx)
+    : setup_(setup), ctx_(ctx), loss_(make_loss(setup.study.training.loss)), active_(setup.plan.lanes.size(), true) {
+  make_copies(setup_.study.seed);
+}
+
+void Executor::make_copies(std::uint64_t seed) {
+  const Plan& plan = setup_.plan;
+  copies_.clear();
+  for (std::size_t n = 0; n < plan.topology.nodes.size(); ++n) {
+    const NodeConfig& node = plan.topology.nodes[n];
+    if (node.kind != NodeKind::kSegment || plan.party_of(static_cast<int>(n)) != setup_.self.party) continue;
+    const bool per_lane = setup_.self.lane < 0 && setup_.study.schedule.tail == Tail::kPerClient;
+    for (std::size_t c = 0; c < (per_lane ? plan.lanes.size() : 1); ++c) {
+      SegmentCopy copy;
+      copy.params = setup_.segments.networks[setup_.segments.index(node.segment)].make_params(seed);
+      if (plan.trains[n]) copy.optimizer = make_optimizer(optimizer_settings(setup_.study.training), copy.params.trained());
+      copies_[node.segment].push_back(std::move(copy));
+    }
+  }
+}
+
+void Executor::restart(std::uint64_t variant) { make_copies(setup_.study.seed + 1 + variant); }
+
+void Executor::permute_stored_labels(std::uint64_t variant) {
+  for (auto& [key, rows] : store_) {
+    const auto& [edge, lane, split] = key;
+    if (split != Split::kTrain || !setup_.plan.edges[static_cast<std::size_t>(edge)].labels) continue;
+    rows = gather_rows(rows, permutation(rows.shape()[0], PhiloxStream(setup_.study.seed, "control:" + setup_.plan.lanes[lane], variant)));
+  }
+}
+
+std::vector<SegmentCopy>& Executor::copies(const std::string& segment) {
+  const auto it = copies_.find(segment);
+  require(it != copies_.end(), Errc::kInternal, "segment " + segment + " is not held here");
+  return it->second;
+}
+
+void Executor::adopt(const std::string& segment, const Tensor& values) {
+  SegmentCopy copy;
+  copy.params = setup_.segments.networks[setup_.segments.index(segment)].make_params(setup_.study.seed);
+  require(values.elements() == copy.params.total(), Errc::kProtocol, "delivered weights of " + segment + " have another size");
+  std::ranges::copy(values.f32(), copy.params.values().f32().begin());
+  copies_[segment].clear();
+  copies_[segment].push_back(std::move(copy));
+}
+
+std::size_t Executor::active_lanes() const { return static_cast<std::size_t>(std::ranges::count(active_, true)); }
+
+Channel& Executor::channel(int party, std::uint32_t lane) const {
+  Channel* c = setup_.peer ? setup_.peer(party, static_cast<int>(lane)) : nullptr;
+  require(c != nullptr, Errc::kNetwork, "no channel to a peer of this run");
+  return *c;
+}
+
+void Executor::drop(std::uint32_t lane, const Error& reason) {
+  if (!active_[lane]) return;
+  active_[lane] = false;
+  dropped_.push_back(setup_.plan.lanes[lane] + ": " + reason.what());
+  send_reject(channel(setup_.plan.many_party, lane), reason);
+  require(active_lanes() > 0, reason.code(), "every client is gone; the last one: " + dropped_.back());
+}
+
+bool Executor::mine(const Part& part) const {
+  return active_[part.lane] && (setup_.self.lane < 0 || setup_.self.lane == static_cast<int>(part.lane));
+}
+
+SegmentCopy& Executor::copy_for(const std::string& segment, std::uint32_t lane) {
+  auto& all = copies(segment);
+  return all.size() == 1 ? all[0] : all[lane];
+}
+
+StepResult Executor::run(const Step& step) {
+  result_ = StepResult{0.0, step.records};
+  const Program& program = setup_.plan.program(setup_.self.party, step.purpose);
+  std::vector<Slots> slots(step.parts.size());
+  for (const auto& turn : program.turns)
+    for (std::size_t p = 0; p < step.parts.size(); ++p) {
+      const Part& part = step.parts[p];
+      if (!mine(part)) continue;
+      try {
+        for (const Instruction& i : turn) execute(i, step, part, slots[p]);
+      } catch (const PeerLost& lost) {
+        // A party that serves all lanes goes on without this one; anybody else needs its only peer.
+        if (setup_.self.lane >= 0 || setup_.plan.many_party < 0) throw;
+        slots[p] = Slots{};
+        drop(part.lane, lost);
+      }
+    }
+  if (step.purpose == Purpose::kTrain) update(step);
+  return result_;
+}
+
+void Executor::execute(const Instruction& i, const Step& step, const Part& part, Slots& slots) {
+  switch (i.op) {
+    case OpCode::kLoad: return load(i.node, step, part, slots);
+    case OpCode::kReceive: return receive(i, step, part, slots);
+    case OpCode::kStore: return store(i, step, part, slots);
+    case OpCode::kFetch: return fetch(i, step, part, slots);
+    case OpCode::kForward: return forward(i.node, step, part, slots);
+    case OpCode::kFit: return fit(i, step, slots);
+    case OpCode::kJoin: return join(i.node, slots);
+    case OpCode::kRelease: return release(i, step, part, slots);
+    case OpCode::kSend: return send(i, step, part, slots);
+    case OpCode::kLoss: return loss_and_gradient(i.node, step, part, slots);
+    case OpCode::kBackward: return backward(i.node, part, slots);
+    case OpCode::kSplit: return split(i.node, slots);
+  }
+}
+
+void Executor::load(int node, const Step& step, const Part& part, Slots& slots) {
+  require(setup_.data != nullptr, Errc::kInternal, "a party without data was asked to load records");
+  const Dataset& set = step.split == Split::kTrain        ? setup_.data->train
+                       : step.split == Split::kValidation ? setup_.data->validation
+                                                          : setup_.data->test;
+  const bool features = setup_.plan.topology.nodes[static_cast<std::size_t>(node)].kind == NodeKind::kFeatures;
+  Tensor batch = gather_rows(features ? set.features : set.labels, setup_.planner.records(step, part));
+  const std::int64_t shift = setup_.study.data.augment_shift;
+  if (features && shift > 0 && step.purpose == Purpose::kTrain)
+    batch = shift_images(batch, shift, PhiloxStream(setup_.study.seed, "shift:" + setup_.plan.lanes[part.lane],
+                                                    step.id * 4096 + part.micro_batch));
+  slots.values[node] = std::move(batch);
+}
+
+void Executor::forward(int node, const Step& step, const Part& part, Slots& slots) {
+  const auto at = static_cast<std::size_t>(node);
+  const NodeConfig& config = setup_.plan.topology.nodes[at];
+  const Network& net = setup_.segments.networks[setup_.segments.index(config.segment)];
+  const Tensor& x = slots.value(setup_.plan.wiring[at].inputs[0]);
+  // A segment through which no gradient flows keeps nothing for backward and runs as in evaluation.
+  const bool train = step.purpose == Purpose::kTrain && setup_.plan.needs_gradient[at];
+  const Pass pass{train ? Mode::kTrain : Mode::kEvaluate, setup_.study.seed, step.id, part.lane, part.micro_batch};
+  slots.values[node] = net.forward(ctx_, copy_for(config.segment, part.lane).params, Tensor::borrow(x), slots.saved[node], pass);
+}
+
+void Executor::backward(int node, const Part& part, Slots& slots) {
+  const auto at = static_cast<std::size_t>(node);
+  const NodeConfig& config = setup_.plan.topology.nodes[at];
+  const Network& net = setup_.segments.networks[setup_.segments.index(config.segment)];
+  const int input = setup_.plan.wiring[at].inputs[0];
+  const auto want = setup_.plan.needs_gradient[static_cast<std::size_t>(input)] ? InputGrad::kNeeded : InputGrad::kNotNeeded;
+  SegmentCopy& copy = copy_for(config.segment, part.lane);
+  Tensor grad = net.backward(ctx_, copy.params, slots.saved[node], std::move(slots.gradient(node)), want);
+  if (want == InputGrad::kNeeded) add_gradient(input, std::move(grad), slots);
+}
+
+void Executor::add_gradient(int node, Tensor grad, Slots& slots) {
+  Tensor& sum = slots.grads[node];
+  if (sum.defined())
+    add(ctx_, sum, grad, sum);
+  else
+    sum = std::move(grad);
+}
+
+void Executor::join(int node, Slots& slots) {
+  const auto at = static_cast<std::size_t>(node);
+  const auto& inputs = setup_.plan.wiring[at].inputs;
+  std::vector<Tensor> xs;  // float32 copies: the inputs may come from different precisions
+  for (const int i : inputs) xs.push_back(cast(ctx_, slots.value(i), DType::kFloat32));
+  slots.values[node] = join_forward(ctx_, setup_.plan.topology.nodes[at].join, xs, slots.winners[node]);
+}
+
+void Executor::split(int node, Slots& slots) {
+  const auto at = static_cast<std::size_t>(node);
+  const auto& inputs = setup_.plan.wiring[at].inputs;
+  std::vector<Shape> shapes;
+  for (const int i : inputs) shapes.push_back(slots.value(i).shape());
+  const Tensor grad = cast(ctx_, slots.gradient(node), DType::kFloat32);
+  std::vector<Tensor> grads = join_backward(ctx_, setup_.plan.topology.nodes[at].join, grad, shapes, slots.winners[node]);
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    if (setup_.plan.needs_gradient[static_cast<std::size_t>(inputs[i])]) add_gradient(inputs[i], std::move(grads[i]), slots);
+}
+
+void Executor::loss_and_gradient(int node, const Step& step, const Part& part, Slots& slots) {
+  const Wiring& w = setup_.plan.wiring[static_cast<std::size_t>(node)];
+  const Tensor outputs = cast(ctx_, slots.value(w.inputs[0]), DType::kFloat32);  // [n, outputs]
+  const Tensor& labels = slots.value(w.labels);                                  // [n]
+  Tensor grad(outputs.shape());
+  result_.loss += loss_->evaluate(ctx_, outputs, labels, 1.0 / static_cast<double>(step.records), grad);
+  if (step.purpose == Purpose::kTrain) {
+    add_gradient(w.inputs[0], std::move(grad), slots);
+    return;
+  }
+  Scores& s = scores_[{part.lane, step.split}];
+  const Tensor values = loss_->scores(outputs);
+  s.values.insert(s.values.end(), values.f32().begin(), values.f32().end());
+  for (std::int64_t i = 0; i < labels.elements(); ++i)
+    s.labels.push_back(labels.dtype() == DType::kInt32 ? static_cast<float>(labels.as<std::int32_t>()[static_cast<std::size_t>(i)])
+                                                       : labels.f32()[static_cast<std::size_t>(i)]);
+}
+
+void Executor::update(const Step& step) {
+  const double rate = rate_at(rate_settings(setup_.study.training), step.index, setup_.planner.total_steps(),
+                              setup_.planner.steps_per_epoch());
+  for (auto& [segment, all] : copies_)
+    for (std::size_t c = 0; c < all.size(); ++c) {
+      if (all[c].optimizer == nullptr) continue;
+      const bool took_part = std::ranges::any_of(step.parts, [&](const Part& p) {
+        return mine(p) && (all.size() == 1 || p.lane == c);
+      });
+      if (!took_part) continue;
+      all[c].optimizer->step(ctx_, all[c].params, rate);
+      all[c].params.zero_grads();
+    }
+}
+
+}  // namespace sutura

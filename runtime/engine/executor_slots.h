@@ -1,0 +1,42 @@
+#pragma once
+#include <map>
+#include <vector>
+
+#include "core/error.h"
+#include "runtime/engine/executor.h"
+
+namespace sutura {
+
+/// A peer went away, stopped or broke the protocol: ends its lane, not the process.
+class PeerLost : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Values of one micro-batch, by node.
+struct Executor::Slots {
+  std::map<int, Tensor> values;
+  std::map<int, Tensor> grads;
+  std::map<int, Saved> saved;
+  std::map<int, Tensor> winners;                    // max joins: index of the winning input
+  std::map<std::pair<int, Leg>, Tensor> released;   // guarded wire values, by edge and leg
+
+  Tensor& value(int node) {
+    const auto it = values.find(node);
+    require(it != values.end() && it->second.defined(), Errc::kInternal, "a value was used before it was made");
+    return it->second;
+  }
+  Tensor& gradient(int node) {
+    const auto it = grads.find(node);
+    require(it != grads.end() && it->second.defined(), Errc::kInternal, "a gradient was used before it was made");
+    return it->second;
+  }
+};
+
+/// Joins of equal-batch rows and their exact backward. `winners` holds, for max, the index of the input that won each
+/// element (ties to the lowest index).
+Tensor join_forward(Context& ctx, JoinKind kind, const std::vector<Tensor>& xs, Tensor& winners);
+std::vector<Tensor> join_backward(Context& ctx, JoinKind kind, const Tensor& grad, const std::vector<Shape>& shapes,
+                                  const Tensor& winners);
+
+}  // namespace sutura

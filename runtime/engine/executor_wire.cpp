@@ -1,0 +1,163 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/ops/cast/cast.h"
+#include "runtime/engine/executor_slots.h"
+#include "runtime/engine/session.h"
+#include "transport/codec.h"
+
+// The instructions that touch messages: RELEASE, SEND, RECEIVE, STORE, FETCH.
+namespace sutura {
+namespace {
+
+WireTensor to_wire(const Tensor& t) {
+  WireTensor w{t.dtype(), t.shape(), Bytes(t.bytes_size())};
+  if (!w.data.empty()) std::memcpy(w.data.data(), t.data(), w.data.size());
+  return w;
+}
+
+Tensor to_tensor(const WireTensor& w) {
+  Tensor t(w.shape, w.dtype);
+  if (!w.data.empty()) std::memcpy(t.data(), w.data.data(), w.data.size());
+  return t;
+}
+
+DType dtype_of(Codec c) { return c == Codec::kBfloat16 ? DType::kBfloat16 : DType::kFloat32; }
+
+void scale_by(Tensor& t, double factor) {
+  for (float& v : t.f32()) v = static_cast<float>(v * factor);
+}
+
+void check_labels(const Tensor& labels, std::int64_t classes) {
+  if (labels.dtype() != DType::kInt32) return;
+  const bool in_range = std::ranges::all_of(labels.as<std::int32_t>(), [&](std::int32_t v) { return v >= 0 && v < classes; });
+  if (!in_range) throw PeerLost(Errc::kProtocol, "a label is outside the study's classes");
+}
+
+}  // namespace
+
+int Executor::peer_party(const Edge& edge) const {
+  return edge.from_party == setup_.self.party ? edge.to_party : edge.from_party;
+}
+
+Tensor Executor::plain_payload(const Edge& edge, Leg leg, const Tensor& value) {
+  if (edge.labels) return Tensor::borrow(value);
+  const Codec codec = leg == Leg::kForward ? setup_.study.wire.activation : setup_.study.wire.gradient;
+  return value.dtype() == dtype_of(codec) ? Tensor::borrow(value) : cast(ctx_, value, dtype_of(codec));
+}
+
+std::vector<std::int64_t> Executor::people_of(const Step& step, const Part& part) const {
+  std::vector<std::int64_t> people = setup_.planner.records(step, part);
+  const auto& sizes = setup_.planner.sizes();
+  std::int64_t offset = 0;
+  if (setup_.self.lane < 0)
+    for (std::size_t l = 0; l < part.lane; ++l) offset += sizes[l].train + sizes[l].validation + sizes[l].test;
+  if (step.split != Split::kTrain) offset += sizes[part.lane].train;
+  if (step.split == Split::kTest) offset += sizes[part.lane].validation;
+  for (std::int64_t& p : people) p += offset;
+  return people;
+}
+
+void Executor::release(const Instruction& i, const Step& step, const Part& part, Slots& slots) {
+  require(setup_.guard != nullptr, Errc::kInternal, "a guarded edge without a guard");
+  Tensor rows = cast(ctx_, i.leg == Leg::kForward ? slots.value(i.node) : slots.gradient(i.node), DType::kFloat32);
+  // Gradient rows are those of each record's own loss, so that the clip norm does not depend on the batch size.
+  if (i.leg == Leg::kBackward) scale_by(rows, static_cast<double>(step.records));
+  const ReleaseKey key{static_cast<std::uint16_t>(i.edge), step.id, part.micro_batch, static_cast<std::uint32_t>(i.leg)};
+  slots.released[{i.edge, i.leg}] = setup_.guard->release(ctx_, rows, people_of(step, part), key);
+}
+
+void Executor::send(const Instruction& i, const Step& step, const Part& part, Slots& slots) {
+  const Edge& edge = setup_.plan.edges[static_cast<std::size_t>(i.edge)];
+  Message m;
+  m.type = MessageType::kData;
+  m.tag = {static_cast<std::uint16_t>(i.edge), i.leg, step.id, static_cast<std::uint16_t>(part.micro_batch)};
+  const auto guarded = slots.released.find({i.edge, i.leg});
+  if (guarded != slots.released.end()) {
+    m.tensors.push_back(to_wire(guarded->second));
+  } else {
+    const Tensor& value = i.leg == Leg::kForward ? slots.value(i.node) : slots.gradient(i.node);
+    m.tensors.push_back(to_wire(plain_payload(edge, i.leg, value)));
+  }
+  const Outcome outcome = channel(peer_party(edge), part.lane).send(std::move(m), deadline_in(setup_.deadline));
+  if (outcome != Outcome::kOk) throw PeerLost(Errc::kNetwork, outcome_text(outcome) + " on sending " + edge.text);
+}
+
+void Executor::receive(const Instruction& i, const Step& step, const Part& part, Slots& slots) {
+  const Edge& edge = setup_.plan.edges[static_cast<std::size_t>(i.edge)];
+  const Tag tag{static_cast<std::uint16_t>(i.edge), i.leg, step.id, static_cast<std::uint16_t>(part.micro_batch)};
+  const bool guarded = (i.leg == Leg::kForward ? edge.activation_guard : edge.gradient_guard) != GuardKind::kNone;
+  const bool regression = setup_.study.training.loss == LossKind::kMeanSquaredError;
+  const Codec codec = i.leg == Leg::kForward ? setup_.study.wire.activation : setup_.study.wire.gradient;
+  const DType dtype = edge.labels ? (regression ? DType::kFloat32 : DType::kInt32)
+                      : guarded   ? setup_.study.privacy.wire
+                                  : dtype_of(codec);
+  const Shape shape = edge.labels ? Shape{part.count} : edge.row.with_batch(part.count);
+  Tensor value;
+  try {
+    auto answer = channel(peer_party(edge), part.lane).receive(tag, deadline_in(setup_.deadline));
+    if (const auto* outcome = std::get_if<Outcome>(&answer))
+      throw PeerLost(*outcome == Outcome::kStopped ? Errc::kInterrupted : Errc::kNetwork,
+                     outcome_text(*outcome) + " while waiting for " + edge.text);
+    const Message& m = std::get<Message>(answer);
+    require(m.tensors.size() == 1, Errc::kProtocol, "a message of " + edge.text + " has another number of tensors");
+    expect(m.tensors[0], dtype, shape);
+    value = to_tensor(m.tensors[0]);
+    require(all_finite(m.tensors[0]), Errc::kProtocol, "a message of " + edge.text + " holds NaN or infinity");
+  } catch (const PeerLost&) {
+    throw;
+  } catch (const Error& e) {
+    throw PeerLost(e.code(), e.what());
+  }
+  if (edge.labels) check_labels(value, setup_.classes);
+  if (guarded) value = decode_rows(ctx_, setup_.rows, value);
+  if (i.leg == Leg::kForward) {
+    slots.values[i.node] = std::move(value);
+    return;
+  }
+  if (value.dtype() != DType::kFloat32) value = cast(ctx_, value, DType::kFloat32);
+  if (guarded) scale_by(value, 1.0 / static_cast<double>(step.records));
+  // The released value was clip(row) + noise: its gradient passes the clip's exact Jacobian.
+  if (edge.activation_guard != GuardKind::kNone)
+    value = setup_.guard->backward(ctx_, cast(ctx_, slots.value(i.node), DType::kFloat32), value);
+  add_gradient(i.node, std::move(value), slots);
+}
+
+void Executor::fit(const Instruction& i, const Step& step, Slots& slots) {
+  const Tensor rows = cast(ctx_, slots.value(i.node), DType::kFloat32);
+  Tensor q(rows.shape(), DType::kInt32);
+  quantise_rows(ctx_, setup_.rows, rows, q);
+  Tensor fitted(rows.shape());  // [n, ...]
+  for (std::size_t j = 0; j < fitted.f32().size(); ++j)
+    fitted.f32()[j] = static_cast<float>(q.as<std::int32_t>()[j] * setup_.rows.grid());
+  const auto& rule = setup_.study.privacy.no_data_rule;
+  const auto width = static_cast<std::size_t>(fitted.shape().row_elements());
+  if (!rule.empty() && step.split == Split::kTest) {
+    require(rule.size() == 1 || rule.size() == width, Errc::kConfig,
+            "privacy.no_data_rule has " + std::to_string(rule.size()) + " weights, a row has " + std::to_string(width) + " values");
+    for (std::size_t r = 0; r < static_cast<std::size_t>(fitted.shape()[0]); ++r) {
+      double score = 0.0;
+      for (std::size_t j = 0; j < width; ++j) score += rule[rule.size() == 1 ? 0 : j] * fitted.f32()[r * width + j];
+      rule_scores_.push_back(static_cast<float>(score));
+    }
+  }
+  slots.values[i.node] = std::move(fitted);
+}
+
+void Executor::store(const Instruction& i, const Step& step, const Part& part, Slots& slots) {
+  Tensor& rows = stored_rows(i.edge, part.lane, step.split);
+  const Tensor& value = slots.value(i.node);
+  const std::int64_t total = setup_.planner.sizes()[part.lane].of(step.split);
+  if (!rows.defined()) rows = Tensor::zeros(value.shape().with_batch(total), value.dtype());
+  Tensor target = rows.rows(part.begin, part.count);
+  std::memcpy(target.data(), value.data(), value.bytes_size());
+}
+
+void Executor::fetch(const Instruction& i, const Step& step, const Part& part, Slots& slots) {
+  const Tensor& rows = stored_rows(i.edge, part.lane, step.split);
+  require(rows.defined(), Errc::kInternal, "stored rows were used before they were uploaded");
+  slots.values[i.node] = gather_rows(rows, setup_.planner.records(step, part));
+}
+
+}  // namespace sutura

@@ -1,0 +1,161 @@
+#include <algorithm>
+#include <exception>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "runtime/engine/run_folder.h"
+#include "runtime/engine/study_run.h"
+#include "transport/inproc.h"
+
+namespace sutura {
+namespace {
+
+/// One simulated process.
+struct Actor {
+  Instance self;
+  SiteData data;                     // empty at the server
+  std::unique_ptr<Channel> to_server;
+  PartyResult result;
+};
+
+bool is_server(const Plan& plan, int party) {
+  return plan.topology.parties[static_cast<std::size_t>(party)].role == Role::kServer;
+}
+
+/// Scores of all data holders as one; figures and controls on the records of all.
+PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
+  const Plan& plan = prepared.plan;
+  const int loss_party = plan.party_of(plan.loss_node);
+  const auto holder = std::ranges::find_if(actors, [&](const Actor& a) { return a.self.party == loss_party; });
+  PartyResult all = std::move(holder->result);
+  for (const Actor& a : actors) all.interrupted = all.interrupted || a.result.interrupted;
+  const bool local = std::ranges::any_of(actors, [](const Actor& a) { return a.result.local_evaluation; });
+  const bool at_replicas = loss_party == plan.many_party;
+
+  for (const Actor& a : actors)  // ledgers are with the data owners
+    for (std::size_t e = 0; e < all.epochs.size() && !a.result.epochs.empty(); ++e)
+      all.epochs[e].epsilon = std::max(all.epochs[e].epsilon, a.result.epochs[std::min(e, a.result.epochs.size() - 1)].epsilon);
+  if (at_replicas)
+    for (const Actor& a : actors) {
+      if (&a == &*holder || a.self.party != loss_party) continue;
+      for (std::size_t e = 0; e < std::min(all.epochs.size(), a.result.epochs.size()); ++e) {
+        all.epochs[e].train_loss = all.epochs[e].train_loss.value_or(0.0) + a.result.epochs[e].train_loss.value_or(0.0);
+        all.epochs[e].traffic.up_bytes += a.result.epochs[e].traffic.up_bytes;
+        all.epochs[e].traffic.down_bytes += a.result.epochs[e].traffic.down_bytes;
+      }
+    }
+  if (!local && !at_replicas) return all;
+
+  Scores validation, test;
+  std::vector<float> rule;
+  std::vector<std::vector<float>> controls;
+  for (const Actor& a : actors) {
+    const PartyResult& r = &a == &*holder ? all : a.result;
+    if (local && !r.local_evaluation) continue;
+    for (const auto& [key, s] : r.scores) {
+      Scores& target = key.second == Split::kValidation ? validation : test;
+      target.values.insert(target.values.end(), s.values.begin(), s.values.end());
+      target.labels.insert(target.labels.end(), s.labels.begin(), s.labels.end());
+    }
+    rule.insert(rule.end(), r.rule_scores.begin(), r.rule_scores.end());
+    controls.resize(std::max(controls.size(), r.control_scores.size()));
+    for (std::size_t k = 0; k < r.control_scores.size(); ++k)
+      controls[k].insert(controls[k].end(), r.control_scores[k].begin(), r.control_scores[k].end());
+  }
+  if (!test.labels.empty()) {
+    all.test = evaluate(test, &validation, prepared.study().training.loss);
+    all.controls = controls_of(test.labels, rule, controls);
+  }
+  all.local_evaluation = local;
+  return all;
+}
+
+}  // namespace
+
+PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& sites, const std::filesystem::path& folder,
+                     const RunHooks& hooks) {
+  const Plan& plan = prepared.plan;
+  std::vector<Actor> actors;
+  for (std::size_t p = 0; p < plan.topology.parties.size(); ++p) {
+    const auto names = plan.instances(static_cast<int>(p));
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const bool many = static_cast<int>(p) == plan.many_party;
+      Actor a{{static_cast<int>(p), many ? static_cast<int>(i) : -1, names[i]}, {}, {}, {}};
+      if (!is_server(plan, static_cast<int>(p)))
+        a.data = party_view(prepared.study(), sites.at(many ? i : 0), plan.topology.parties[p].name);
+      actors.push_back(std::move(a));
+    }
+  }
+  Baton baton;
+  std::stop_source stop;
+  std::vector<std::unique_ptr<Arrival>> arrivals;
+  const bool networked = std::ranges::any_of(actors, [&](const Actor& a) { return is_server(plan, a.self.party); });
+  if (networked)
+    for (Actor& a : actors) {
+      if (is_server(plan, a.self.party)) continue;
+      ChannelPair pair = make_channel_pair({.baton = &baton, .stop = stop.get_token()});
+      a.to_server = std::move(pair.first);
+      arrivals.push_back(std::make_unique<Arrival>(Arrival{a.self.name, std::move(pair.second)}));
+    }
+
+  // The party that holds the loss shows progress; in release-once that is the server, which trains.
+  const int watched = plan.party_of(plan.loss_node);
+  std::exception_ptr failure;
+  std::mutex failure_lock;
+  const auto run_actor = [&](Actor& a) {
+    PartyRun run{a.self, a.data.train.size() > 0 ? &a.data : nullptr, folder / a.self.name, folder / a.self.name / "ledger.jsonl", {}, {}};
+    std::error_code ignored;
+    std::filesystem::remove(run.ledger, ignored);  // nothing leaves this process: every simulation starts unspent
+    RunHooks own;
+    own.stop_requested = hooks.stop_requested;
+    if (a.self.party == watched && a.self.lane <= 0) own = hooks;
+    Hello hello;
+    hello.protocol = kSessionProtocol;
+    hello.site = a.self.name;
+    hello.plan_digest = prepared.agreement.digest;
+    hello.sizes = {static_cast<std::uint64_t>(a.data.train.size()), static_cast<std::uint64_t>(a.data.validation.size()),
+                   static_cast<std::uint64_t>(a.data.test.size())};
+    const Deadline patience = deadline_in(std::chrono::hours(1));
+    if (!networked) {
+      run.session.sizes = {{a.data.train.size(), a.data.validation.size(), a.data.test.size()}};
+      a.result = run_and_write(prepared, run, own);
+      return;
+    }
+    if (!is_server(plan, a.self.party)) {
+      run.session = join_session(*a.to_server, hello, plan, [](const std::string&) { return std::string("plans differ"); }, patience);
+      run.peer = [&a](int, int) { return a.to_server.get(); };
+      a.result = run_and_write(prepared, run, own);
+      return;
+    }
+    Reception reception(plan, prepared.agreement, prepared.study().seed);
+    std::size_t next = 0;
+    run.session = reception.wait_for_all(
+        [&](Deadline) { return next < arrivals.size() ? std::move(arrivals[next++]) : std::unique_ptr<Arrival>(); }, patience,
+        [](const std::string&) {});
+    run.peer = [&reception](int party, int lane) { return reception.channel(party, lane); };
+    a.result = run_and_write(prepared, run, own);
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (Actor& a : actors)
+      threads.emplace_back([&] {
+        baton.acquire();
+        try {
+          run_actor(a);
+        } catch (...) {
+          const std::scoped_lock lock(failure_lock);
+          if (!failure) failure = std::current_exception();
+          stop.request_stop();
+        }
+        a.to_server.reset();
+        baton.release();
+      });
+  }
+  if (failure) std::rethrow_exception(failure);
+  PartyResult result = pooled(prepared, actors);
+  RunFolder(folder, prepared).write_summary(summary_of(prepared, result, "all parties in one process"));
+  return result;
+}
+
+}  // namespace sutura

@@ -1,0 +1,180 @@
+#include "runtime/engine/study_run.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "runtime/data/load.h"
+#include "runtime/engine/run_folder.h"
+#include "runtime/privacy/statement.h"
+#include "transport/decorators.h"
+
+namespace sutura {
+namespace {
+
+Shape with_record_axis(std::span<const std::int64_t> dims) {
+  std::vector<std::int64_t> all{1};
+  all.insert(all.end(), dims.begin(), dims.end());
+  return Shape(std::span<const std::int64_t>(all));
+}
+
+std::string guard_text(const PrivacyConfig& privacy, const RowPlan& guard) {
+  char text[160];
+  std::snprintf(text, sizeof text, "rows: norm %g, sigma_int 256, B %d, z %.4f, %s", privacy.clip_norm, guard.settings.bound,
+                guard.noise_multiplier, std::string(name(privacy.wire)).c_str());
+  return text;
+}
+
+std::int64_t widest_guarded_row(const Plan& plan) {
+  std::int64_t widest = 1;
+  for (const Edge& e : plan.edges)
+    if (e.activation_guard != GuardKind::kNone || e.gradient_guard != GuardKind::kNone)
+      widest = std::max(widest, e.row.row_elements());
+  return widest;
+}
+
+/// A party's guard with the files behind it.
+struct GuardStores {
+  Ledger ledger;
+  Journal journal;
+  RowGuard guard;
+  GuardStores(const RowPlan& plan, const PartyRun& run)
+      : ledger(file_store(run.ledger), run.self.name, {plan.budget_epsilon, plan.delta}),
+        journal(file_store(run.folder / ("releases-" + std::to_string(run.session.run) + ".journal")), std::to_string(run.session.run)),
+        guard(plan, run.self.name, ledger, journal) {}
+};
+
+}  // namespace
+
+std::int64_t classes_of(const DataConfig& data) {
+  if (data.table) return static_cast<std::int64_t>(data.table->classes.size());
+  return data.arrays ? data.arrays->classes : 0;
+}
+
+SiteData party_view(const StudyConfig& study, const SiteData& site, const std::string& party) {
+  const auto columns = study.data.party_columns.find(party);
+  if (columns != study.data.party_columns.end()) return select_columns(site, columns->second);
+  SiteData view;
+  view.name = site.name;
+  view.classes = site.classes;
+  view.feature_names = site.feature_names;
+  const auto borrowed = [](const Dataset& d) {
+    return Dataset{d.features.defined() ? Tensor::borrow(d.features) : Tensor(),
+                   d.labels.defined() ? Tensor::borrow(d.labels) : Tensor()};
+  };
+  view.train = borrowed(site.train);
+  view.validation = borrowed(site.validation);
+  view.test = borrowed(site.test);
+  return view;
+}
+
+std::vector<Shape> feature_rows(const StudyConfig& study, const SiteData* data) {
+  std::vector<Shape> rows;
+  for (const NodeConfig& n : study.topology.nodes) {
+    if (n.kind != NodeKind::kFeatures) continue;
+    std::vector<std::int64_t> told = study.data.record_shape;
+    if (const auto it = study.data.party_shapes.find(n.at); it != study.data.party_shapes.end()) told = it->second;
+    if (data == nullptr) {
+      require(!told.empty(), Errc::kConfig,
+              "the server holds no data: say the shape of one record under data.record_shape (or data.party_shapes." + n.at + ")");
+      rows.push_back(with_record_axis(told));
+      continue;
+    }
+    const SiteData view = party_view(study, *data, n.at);
+    rows.push_back(view.train.features.shape().with_batch(1));
+    if (!told.empty() && rows.back() != with_record_axis(told))
+      throw Error(Errc::kData, "site '" + data->name + "': a record has shape " + rows.back().text() + ", the study says " +
+                                   with_record_axis(told).text() + " (first dimension: records)");
+  }
+  return rows;
+}
+
+Prepared prepare(const LoadedStudy& loaded, const std::vector<Shape>& rows) {
+  const StudyConfig& study = loaded.config;
+  Prepared p{loaded, {}, {}, {}, {}, classes_of(study.data), {}, {}};
+  const char* section = "network";
+  try {
+    p.segments = build_segments(study, rows, outputs_for(study.training.loss, p.classes));
+    section = "topology";
+    p.plan = compile(study, p.segments, rows);
+    section = "privacy";
+    if (study.privacy.mechanism == Mechanism::kRows)
+      p.guard = plan_rows(study.privacy, static_cast<std::uint64_t>(planned_releases(study, p.plan)));
+  } catch (const Error& e) {
+    if (e.code() != Errc::kConfig && e.code() != Errc::kShapeMismatch) throw;
+    throw Error(Errc::kConfig, loaded.finding(section, e.what()));
+  }
+  p.agreement = {plan_digest(loaded), canonical_plan(loaded)};
+  p.egress = egress_list(p.plan, study, p.guard ? guard_text(study.privacy, *p.guard) : "");
+  p.statement = privacy_statement(study.privacy, p.guard ? &*p.guard : nullptr, widest_guarded_row(p.plan),
+                                  NoiseSource::kOperatingSystem);
+  return p;
+}
+
+Instance instance_named(const Plan& plan, const std::string& name) {
+  std::string known;
+  for (std::size_t p = 0; p < plan.topology.parties.size(); ++p) {
+    const auto names = plan.instances(static_cast<int>(p));
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (names[i] == name)
+        return {static_cast<int>(p), static_cast<int>(p) == plan.many_party ? static_cast<int>(i) : -1, name};
+      known += (known.empty() ? "" : ", ") + names[i];
+    }
+  }
+  throw Error(Errc::kUsage, "the study has no party or site '" + name + "'; it has " + known);
+}
+
+PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHooks hooks) {
+  const StudyConfig& study = prepared.study();
+  const std::string& party = prepared.plan.topology.parties[static_cast<std::size_t>(run.self.party)].name;
+  const ComputeConfig compute = compute_of(study, party);
+  Context ctx(compute.backend, compute.threads, compute.precision);
+  const StepPlanner planner(study, prepared.plan.lanes, run.session.sizes);
+  RunFolder folder(run.folder, prepared);
+
+  std::unique_ptr<GuardStores> stores;
+  const bool releases = std::ranges::any_of(prepared.plan.edges, [&](const Edge& e) {
+    return (e.from_party == run.self.party && e.activation_guard != GuardKind::kNone) ||
+           (e.to_party == run.self.party && e.gradient_guard != GuardKind::kNone);
+  });
+  if (releases) stores = std::make_unique<GuardStores>(*prepared.guard, run);
+
+  // Every channel is counted: what goes out and what comes in, all frames included.
+  std::map<std::pair<int, int>, std::unique_ptr<CountingChannel>> counted;
+  const auto peer = [&](int p, int lane) -> Channel* {
+    Channel* inner = run.peer ? run.peer(p, lane) : nullptr;
+    if (inner == nullptr) return nullptr;
+    auto& slot = counted[{p, p == prepared.plan.many_party ? lane : 0}];
+    if (slot == nullptr) slot = std::make_unique<CountingChannel>(*inner);
+    return slot.get();
+  };
+  const bool server = prepared.plan.topology.parties[static_cast<std::size_t>(run.self.party)].role == Role::kServer;
+  hooks.traffic = [&] {
+    TrafficBytes t;
+    for (const auto& [key, channel] : counted) {
+      t.up_bytes += server ? channel->received().total().frame_bytes : channel->sent().total().frame_bytes;
+      t.down_bytes += server ? channel->sent().total().frame_bytes : channel->received().total().frame_bytes;
+    }
+    return t;
+  };
+  hooks.epsilon = [&] { return stores ? stores->ledger.total() : 0.0; };
+  const auto watch = hooks.on_epoch;
+  hooks.on_epoch = [&](const EpochRecord& r) {
+    folder.add(r);
+    if (watch) watch(r);
+  };
+
+  const PartySetup setup{study,    prepared.plan, prepared.segments,
+                         planner,  run.self,      run.data,
+                         stores ? &stores->guard : nullptr, prepared.guard ? prepared.guard->settings : RowSettings{},
+                         prepared.classes, peer,
+                         std::chrono::milliseconds(static_cast<std::int64_t>(1000.0 * (study.connection ? study.connection->deadline_s : 600.0)))};
+  Executor executor(setup, ctx);
+  PartyResult result = run_party(executor, hooks);
+  result.backend = ctx.description();
+  result.dropped = executor.dropped();
+  folder.write_weights(executor);
+  folder.write_summary(summary_of(prepared, result, run.self.name));
+  return result;
+}
+
+}  // namespace sutura

@@ -1,0 +1,62 @@
+#pragma once
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/engine/evaluation.h"
+#include "runtime/engine/executor.h"
+
+namespace sutura {
+
+/// Bytes of all frames that this process has sent toward the server side and back; the server counts from the other end.
+struct TrafficBytes {
+  std::uint64_t up_bytes = 0;    ///< data holders -> server
+  std::uint64_t down_bytes = 0;  ///< server -> data holders
+};
+
+/// One line of the run's history.
+struct EpochRecord {
+  std::int64_t epoch = 0;  ///< from 0
+  std::optional<double> train_loss;
+  std::optional<Evaluation> validation;
+  double seconds = 0.0;  ///< of this epoch's training steps
+  std::int64_t records = 0;
+  TrafficBytes traffic;        ///< since the start of the run
+  double epsilon = 0.0;   ///< spent so far by the most-released record; 0 without a ledger
+};
+
+/// Controls printed beside a private result (baselines: on easy data the choice of features alone looks like learning).
+struct Controls {
+  std::optional<double> no_data_auc;     ///< the public rule that saw no record
+  std::vector<double> permuted_auc;      ///< same training on permuted labels, one value per permutation
+};
+
+struct PartyResult {
+  std::vector<EpochRecord> epochs;
+  std::optional<Evaluation> test;  ///< where this process holds the loss, or evaluates locally
+  Controls controls;
+  bool local_evaluation = false;  ///< test was computed at the data holder with clean rows
+  bool interrupted = false;
+  std::string backend;                 ///< what computed it: "onednn 2.6.3, 2 threads, ..."
+  std::vector<std::string> dropped;    ///< clients that were lost on the way, with the reason
+  double seconds = 0.0;           ///< training steps only
+  std::int64_t records = 0;       ///< trained, over all epochs
+  std::map<std::pair<std::uint32_t, Split>, Scores> scores;  ///< of the final passes
+  std::vector<std::vector<float>> control_scores;            ///< permuted controls on the test records
+  std::vector<float> rule_scores;                            ///< no-data rule on the test records
+};
+
+struct RunHooks {
+  std::function<bool()> stop_requested;                ///< polled between steps
+  std::function<void(const EpochRecord&)> on_epoch;
+  std::function<void(const Step&, const StepResult&)> on_step;
+  std::function<TrafficBytes()> traffic;
+  std::function<double()> epsilon;                     ///< spent so far
+};
+
+/// One party's whole run after the session has begun: uploads or epochs, round ends, evaluations, delivery.
+/// Errors: kInterrupted is reported in the result, not thrown; a lost server is thrown as what it said, or kNetwork.
+PartyResult run_party(Executor& executor, const RunHooks& hooks);
+
+}  // namespace sutura

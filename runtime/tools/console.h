@@ -1,0 +1,55 @@
+#pragma once
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "runtime/engine/study_run.h"
+
+namespace sutura {
+
+/// Progress of a run on stderr: one line that rewrites itself on a terminal, one plain line per epoch otherwise.
+/// Loss, AUC, samples/s, bytes, epsilon used and time left. Threads: one.
+class Progress {
+ public:
+  enum class Style { kAuto, kOff };
+  Progress(const Prepared& prepared, std::int64_t total_steps, Style style);
+  ~Progress();
+  void step(const Step& step, const StepResult& result);
+  void epoch(const EpochRecord& record);
+
+ private:
+  void clear_line();
+  const Prepared& prepared_;
+  std::int64_t total_steps_;
+  Style style_;
+  bool terminal_;
+  bool line_open_ = false;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point shown_{};
+};
+
+/// What a person reads at the end, on stdout: figures, egress list, bytes per sample, controls, the privacy statement.
+void print_result(const Prepared& prepared, const PartyResult& result, const std::string& instance, const std::string& folder);
+/// One JSON object on stdout.
+void print_json(const std::string& text);
+
+/// A flag that SIGINT and SIGTERM raise; a second signal ends the process at once (exit 130). One per process.
+class StopSignal {
+ public:
+  StopSignal();
+  static bool raised();
+  /// Runs `action` on a watcher thread `grace` after the flag was raised, unless this object is gone by then: to wake a
+  /// party that still waits for a peer and so cannot finish its step.
+  void after_raise(std::chrono::milliseconds grace, std::function<void()> action);
+  ~StopSignal();
+
+ private:
+  struct Watcher;
+  std::unique_ptr<Watcher> watcher_;
+};
+
+/// Runs a program's body: prints errors on stderr and returns the documented exit status.
+int run_program(const std::function<int()>& body);
+
+}  // namespace sutura

@@ -1,0 +1,31 @@
+#pragma once
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace sutura {
+
+/// What every program that runs a study takes on its command line.
+struct StudyArguments {
+  std::string config;
+  std::vector<std::string> overrides;  ///< key=value
+  bool json = false;
+  bool check = false;
+  bool print_config = false;
+  bool quiet = false;
+  std::string output;                  ///< folder of the run; empty: the study's own
+};
+
+/// Declares CONFIG, key=value..., --json, --check, --print-config, --quiet, --output.
+void add_study_arguments(CLI::App& app, StudyArguments& arguments);
+
+/// The three programs' bodies: exit status. Errors are thrown.
+int simulate_command(const StudyArguments& arguments);
+int plan_command(const StudyArguments& arguments);
+int server_command(const StudyArguments& arguments);
+int client_command(const StudyArguments& arguments, const std::string& site);
+
+}  // namespace sutura

@@ -1,0 +1,39 @@
+# sutura_library(NAME DEPS...): a static library of every .cpp below the current folder.
+# Subfolders with a CMakeLists.txt of their own are libraries of their own.
+function(sutura_flags target)
+  # -ffp-contract=off everywhere: the reference backend promises the same bits on every x86-64.
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-psabi -ffp-contract=off>)
+  target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR})
+  if(SUTURA_SANITIZE)
+    target_compile_options(${target} PUBLIC -fsanitize=${SUTURA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(${target} PUBLIC -fsanitize=${SUTURA_SANITIZE})
+  endif()
+  if(SUTURA_FAILPOINTS)
+    target_compile_definitions(${target} PUBLIC SUTURA_FAILPOINTS=1)
+  endif()
+endfunction()
+
+function(sutura_library name)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "_main\\.cpp$")
+  add_library(${name} STATIC ${sources})
+  sutura_flags(${name})
+  target_link_libraries(${name} PUBLIC ${ARGN})
+endfunction()
+
+function(sutura_program name source)
+  add_executable(${name} ${source})
+  sutura_flags(${name})
+  target_link_libraries(${name} PRIVATE ${ARGN})
+endfunction()
+
+# sutura_test(NAME TIER DEPS...): every *_test.cpp of the current folder in one program, labelled with its tier.
+function(sutura_test name tier)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp)
+  add_executable(${name} ${sources})
+  sutura_flags(${name})
+  target_link_libraries(${name} PRIVATE ${ARGN} GTest::gtest_main GTest::gmock Threads::Threads)
+  target_compile_definitions(${name} PRIVATE SUTURA_SOURCE_DIR="${CMAKE_SOURCE_DIR}" SUTURA_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS ${tier})
+endfunction()

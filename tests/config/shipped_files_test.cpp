@@ -1,0 +1,143 @@
+// What ships beside the programs: the topologies, the studies, the reference page.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "runtime/config/configuration_page.h"
+#include "tests/config/study_folder.h"
+
+namespace sutura {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using sutura::testing::StudyFolder;
+namespace fs = std::filesystem;
+
+const fs::path kSource = SUTURA_SOURCE_DIR;
+
+std::string file_text(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  EXPECT_TRUE(file.good()) << path;
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+class ShippedFiles : public StudyFolder {
+ protected:
+  /// A study around a topology that ships.
+  LoadedStudy around(const std::string& topology, const std::string& network, const std::string& more = "") {
+    fs::create_directories(folder() / "topologies");
+    fs::copy_file(kSource / "configs/topologies" / (topology + ".yaml"), folder() / "topologies" / (topology + ".yaml"),
+                  fs::copy_options::overwrite_existing);
+    return load("include: [topologies/" + topology + ".yaml]\nstudy: s\ndata: {table: {path: t.csv, label: y}, sites: [a]" + more +
+                "}\nnetwork: " + network + "\ntraining: {loss: mean_squared_error}\nprivacy: {mechanism: none, because: a test}\n");
+  }
+};
+
+/// "from>to" of every guarded leg.
+std::vector<std::string> guarded(const TopologyConfig& topology) {
+  std::vector<std::string> legs;
+  for (const RouteConfig& route : topology.routes) {
+    if (route.activation == GuardKind::kRows) legs.push_back("activation " + route.from + ">" + route.to);
+    if (route.gradient == GuardKind::kRows) legs.push_back("gradient " + route.from + ">" + route.to);
+  }
+  return legs;
+}
+
+std::string party_of(const TopologyConfig& topology, const std::string& node) {
+  for (const NodeConfig& n : topology.nodes)
+    if (n.name == node) return n.at;
+  return {};
+}
+
+/// "from>to" of every route whose activation leaves a client.
+std::vector<std::string> leaving(const TopologyConfig& topology) {
+  std::vector<std::string> routes;
+  for (const RouteConfig& route : topology.routes)
+    if (party_of(topology, route.from) != party_of(topology, route.to) && party_of(topology, route.from) != "server")
+      routes.push_back(route.from + ">" + route.to);
+  return routes;
+}
+
+TEST_F(ShippedFiles, Vanilla) {
+  const TopologyConfig t = around("vanilla", "{zoo: mlp, cuts: [one]}").config.topology;
+  EXPECT_EQ(t.name, "vanilla");
+  EXPECT_EQ(t.parties[0].count, Count::kMany);
+  EXPECT_THAT(leaving(t), ElementsAre("front>tail", "y>loss"));
+  EXPECT_THAT(guarded(t), ElementsAre("activation front>tail"));
+}
+
+TEST_F(ShippedFiles, Local) {
+  const TopologyConfig t = around("local", "{zoo: mlp}").config.topology;
+  EXPECT_EQ(t.parties.size(), 1u);
+  EXPECT_EQ(t.parties[0].count, Count::kOne);
+  EXPECT_THAT(leaving(t), ElementsAre());
+  EXPECT_THAT(guarded(t), ElementsAre());
+}
+
+TEST_F(ShippedFiles, UShaped) {
+  const TopologyConfig t = around("u_shaped", "{zoo: mlp, cuts: [one, two]}").config.topology;
+  EXPECT_THAT(leaving(t), ElementsAre("front>body"));
+  EXPECT_THAT(guarded(t), ElementsAre("activation front>body", "gradient body>head"));
+  EXPECT_EQ(party_of(t, "y"), "hospital");
+  EXPECT_EQ(party_of(t, "loss"), "hospital");
+}
+
+TEST_F(ShippedFiles, Vertical) {
+  const LoadedStudy study =
+      around("vertical", "{segments: {front_clinic: {zoo: mlp}, front_laboratory: {zoo: mlp}, tail: {zoo: mlp}}}",
+             ", party_columns: {clinic: [a], laboratory: [b]}");
+  const TopologyConfig& t = study.config.topology;
+  EXPECT_THAT(leaving(t), ElementsAre("front_clinic>join", "front_laboratory>join", "y>loss"));
+  EXPECT_THAT(guarded(t), ElementsAre("activation front_clinic>join", "activation front_laboratory>join"));
+  EXPECT_EQ(party_of(t, "y"), "clinic");
+}
+
+TEST_F(ShippedFiles, EveryTopologySaysWhoHoldsWhatWhatLeavesAndWhatItCosts) {
+  int files = 0;
+  for (const auto& entry : fs::directory_iterator(kSource / "configs/topologies")) {
+    if (entry.path().extension() != ".yaml") continue;
+    ++files;
+    const std::string text = file_text(entry.path());
+    const std::string head = text.substr(0, text.find("topology:"));
+    EXPECT_GE(std::count(head.begin(), head.end(), '\n'), 10) << entry.path();
+    for (const char* part : {"Who holds what", "What leaves", "What it costs"}) EXPECT_THAT(head, HasSubstr(part)) << entry.path();
+  }
+  EXPECT_GE(files, 4);
+}
+
+TEST(ShippedStudies, AllLoad) {
+  // Whether the data is there is not asked: paths are only expanded.
+  ::setenv("SUTURA_DATA", "/data", 0);
+  std::vector<fs::path> studies, parts;
+  for (const auto& entry : fs::directory_iterator(kSource / "configs"))
+    if (entry.path().extension() == ".yaml")
+      (file_text(entry.path()).find("\nstudy:") != std::string::npos ? studies : parts).push_back(entry.path());
+  std::string all;
+  for (const fs::path& study : studies) {
+    EXPECT_NO_THROW(load_study(study)) << study;
+    all += file_text(study);
+  }
+  // A file without a study is there to be included.
+  for (const fs::path& part : parts) EXPECT_THAT(all, HasSubstr(part.filename().string()));
+  if (studies.empty()) GTEST_SKIP() << "no studies in configs/";
+}
+
+TEST(ConfigurationPage, IsUpToDate) {
+  EXPECT_EQ(file_text(kSource / "docs/configuration.md"), configuration_page())
+      << "run: sutura-config-page > docs/configuration.md";
+}
+
+TEST(ConfigurationPage, NamesEveryKeyOfAStudy) {
+  const std::string page = configuration_page();
+  for (const char* key : {"study", "topology.nodes[].join", "schedule.average", "data.table.categories.COLUMN", "data.arrays.test.labels",
+                          "data.partition.alpha", "network.segments.SEGMENT.layers[].type", "training.rate.step_factor", "privacy.epsilon",
+                          "wire.gradient", "connection.deadline_s", "compute.PARTY.precision", "output", "control_permutations"})
+    EXPECT_THAT(page, HasSubstr("| `" + std::string(key) + "` |"));
+  EXPECT_THAT(page, HasSubstr("| `privacy.delta` | number, > 0 and <= 0.1 | **required** | shared |"));
+  EXPECT_THAT(page, HasSubstr("| `data.table.path` | path | **required** | local |"));
+}
+
+}  // namespace
+}  // namespace sutura

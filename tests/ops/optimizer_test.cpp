@@ -1,0 +1,145 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/ops/adamw/adamw.h"
+#include "kernels/ops/clip_gradients/clip_gradients.h"
+#include "kernels/ops/sgd/sgd.h"
+#include "operation.h"
+
+namespace sutura::testing {
+namespace {
+
+class Optimizer : public ::testing::TestWithParam<std::tuple<std::int64_t, Variant>> {
+ protected:
+  void SetUp() override {
+    ctx_ = make_context(std::get<1>(GetParam()));
+    if (!ctx_) GTEST_SKIP();
+  }
+  std::vector<double> draw(const char* name) const {
+    return draw_values({name, {std::get<0>(GetParam())}}, DType::kFloat32, 9);
+  }
+  std::optional<Context> ctx_;
+};
+INSTANTIATE_TEST_SUITE_P(Sizes, Optimizer,
+                         ::testing::Combine(::testing::Values(0, 1, 3, 15, 16, 17, 33, 1000), ::testing::ValuesIn(f32_variants())),
+                         [](const auto& i) { return "p" + std::to_string(std::get<0>(i.param)) + "_" + text(std::get<1>(i.param)); });
+
+// Five steps of two or three float roundings each on values up to 8: 5 * 3 * 2^-24 is 9e-7 of the largest.
+constexpr double kTolerance = 2e-6;
+
+void load(Guarded& to, const std::vector<double>& values) {
+  for (std::size_t i = 0; i < values.size(); ++i) to.tensor().f32()[i] = static_cast<float>(values[i]);
+}
+
+TEST_P(Optimizer, SgdFollowsTheFormula) {
+  const Shape shape{std::get<0>(GetParam())};
+  for (const float momentum : {0.0f, 0.9f}) {
+    const SgdSettings s{0.05f, momentum, 0.01f};
+    std::vector<double> p = draw("p"), v(p.size(), 0.0);
+    Guarded params(shape), velocity(shape);
+    load(params, p);
+    load(velocity, v);
+    for (int step = 0; step < 5; ++step) {
+      const std::vector<double> g = draw(("g" + std::to_string(step)).c_str());
+      sgd_step(*ctx_, s, to_tensor(g, shape, DType::kFloat32), params.tensor(), velocity.tensor());
+      for (std::size_t i = 0; i < p.size(); ++i) {
+        const double d = g[i] + double{s.weight_decay} * p[i];
+        v[i] = step == 0 ? d : double{s.momentum} * v[i] + d;
+        p[i] -= double{s.learning_rate} * v[i];
+      }
+    }
+    EXPECT_LE(worst_error(to_doubles(params.tensor()), {p, {}}), kTolerance);
+    if (momentum != 0.0f) {
+      EXPECT_LE(worst_error(to_doubles(velocity.tensor()), {v, {}}), kTolerance);
+    } else {
+      EXPECT_TRUE(std::ranges::all_of(velocity.tensor().f32(), [](float x) { return x == 0.0f; }));
+    }
+    EXPECT_TRUE(params.intact() && velocity.intact());
+  }
+}
+
+TEST_P(Optimizer, SgdWithoutMomentumNeedsNoVelocity) {
+  const Shape shape{std::get<0>(GetParam())};
+  Tensor params = Tensor::zeros(shape), none;
+  sgd_step(*ctx_, {0.5f, 0.0f, 0.0f}, to_tensor(draw("g"), shape, DType::kFloat32), params, none);
+  std::vector<double> want = draw("g");
+  for (double& w : want) w *= -0.5;
+  EXPECT_EQ(to_doubles(params), want);
+}
+
+TEST_P(Optimizer, AdamWFollowsTheFormula) {
+  const Shape shape{std::get<0>(GetParam())};
+  const AdamWSettings s{0.01f, 0.9f, 0.999f, 1e-8f, 0.1f};
+  std::vector<double> p = draw("p"), m(p.size()), v(p.size());
+  Guarded params(shape), first(shape), second(shape);
+  load(params, p);
+  load(first, m);
+  load(second, v);
+  for (int t = 1; t <= 5; ++t) {
+    const std::vector<double> g = draw(("g" + std::to_string(t)).c_str());
+    adamw_step(*ctx_, s, t, to_tensor(g, shape, DType::kFloat32), params.tensor(), first.tensor(), second.tensor());
+    for (std::size_t i = 0; i < p.size(); ++i) {
+      p[i] *= 1.0 - double{s.learning_rate} * s.weight_decay;
+      m[i] = s.beta1 * m[i] + (1.0 - s.beta1) * g[i];
+      v[i] = s.beta2 * v[i] + (1.0 - s.beta2) * g[i] * g[i];
+      const double m_hat = m[i] / (1.0 - std::pow(double{s.beta1}, t)), v_hat = v[i] / (1.0 - std::pow(double{s.beta2}, t));
+      p[i] -= s.learning_rate * m_hat / (std::sqrt(v_hat) + s.eps);
+    }
+  }
+  EXPECT_LE(worst_error(to_doubles(params.tensor()), {p, {}}), kTolerance);
+  EXPECT_LE(worst_error(to_doubles(first.tensor()), {m, {}}), kTolerance);
+  EXPECT_LE(worst_error(to_doubles(second.tensor()), {v, {}}), kTolerance);
+  EXPECT_TRUE(params.intact() && first.intact() && second.intact());
+}
+
+TEST_P(Optimizer, ClipScalesToTheNorm) {
+  const Shape shape{std::get<0>(GetParam())};
+  const std::vector<double> g = draw("g");
+  double squares = 0.0;
+  for (const double x : g) squares += x * x;
+  const double norm = std::sqrt(squares);
+  Guarded grads(shape);
+  load(grads, g);
+  EXPECT_NEAR(clip_gradients(*ctx_, 1e6, grads.tensor()), norm, 1e-6 * norm);
+  EXPECT_EQ(to_doubles(grads.tensor()), g) << "below the limit nothing changes";
+  EXPECT_NEAR(clip_gradients(*ctx_, 0.125, grads.tensor()), norm, 1e-6 * norm);
+  std::vector<double> want = g;
+  if (norm > 0.125) {
+    for (double& w : want) w *= 0.125 / (norm + 1e-6);
+  }
+  EXPECT_LE(worst_error(to_doubles(grads.tensor()), {want, {}}), kTolerance);
+  EXPECT_TRUE(grads.intact());
+}
+
+TEST_P(Optimizer, NanReachesItsOwnParameterOnly) {
+  const std::int64_t count = std::get<0>(GetParam());
+  if (count < 3) return;
+  const Shape shape{count};
+  Tensor g = to_tensor(draw("g"), shape, DType::kFloat32);
+  g.f32()[1] = NAN;
+  Tensor p = Tensor::zeros(shape), a = Tensor::zeros(shape), b = Tensor::zeros(shape);
+  sgd_step(*ctx_, {0.1f, 0.9f, 0.1f}, g, p, a);
+  for (std::size_t i = 0; i < p.f32().size(); ++i) EXPECT_EQ(std::isnan(p.f32()[i]), i == 1);
+  p = Tensor::zeros(shape);
+  a = Tensor::zeros(shape);
+  adamw_step(*ctx_, {0.1f}, 1, g, p, a, b);
+  for (std::size_t i = 0; i < p.f32().size(); ++i) EXPECT_EQ(std::isnan(p.f32()[i]), i == 1);
+  EXPECT_TRUE(std::isnan(clip_gradients(*ctx_, 1.0, g)));
+  EXPECT_TRUE(std::ranges::all_of(g.f32(), [](float x) { return std::isnan(x); }));
+  g = to_tensor(draw("g"), shape, DType::kFloat32);
+  g.f32()[2] = std::numeric_limits<float>::infinity();
+  EXPECT_TRUE(std::isinf(clip_gradients(*ctx_, 1.0, g)));
+  EXPECT_TRUE(std::ranges::all_of(g.f32(), [](float x) { return std::isnan(x); })) << "a broken gradient looks clipped";
+}
+
+TEST(IntegerPower, IsCloseToPow) {
+  for (const std::int64_t n : {0, 1, 2, 3, 10, 1000, 123456}) {
+    EXPECT_NEAR(integer_power(0.999, n), std::pow(0.999, static_cast<double>(n)), 1e-11);
+  }
+}
+
+}  // namespace
+}  // namespace sutura::testing

@@ -1,0 +1,201 @@
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+
+#include "core/file.h"
+#include "kernels/ops/adamw/adamw.h"
+#include "kernels/ops/batch_norm/batch_norm.h"
+#include "kernels/ops/binary_cross_entropy/binary_cross_entropy.h"
+#include "kernels/ops/clip_gradients/clip_gradients.h"
+#include "kernels/ops/conv2d/conv2d.h"
+#include "kernels/ops/gelu/gelu.h"
+#include "kernels/ops/group_norm/group_norm.h"
+#include "kernels/ops/layer_norm/layer_norm.h"
+#include "kernels/ops/linear/linear.h"
+#include "kernels/ops/mean_squared_error/mean_squared_error.h"
+#include "kernels/ops/pool2d/pool2d.h"
+#include "kernels/ops/sgd/sgd.h"
+#include "kernels/ops/softmax_cross_entropy/softmax_cross_entropy.h"
+#include "operation.h"
+
+// The same inputs through PyTorch (make_torch_fixture.py): layout, conventions and constants, not just formulas.
+namespace sutura::testing {
+namespace {
+
+/// Both sides compute in float32 in different orders: sums of up to 500 terms of size 1, each side off by about
+/// sqrt(500) * 2^-24 = 1.3e-6 of the sum of sizes against the largest result; 1e-5 is four times their difference.
+constexpr double kTolerance = 1e-5;
+
+class Fixture {
+ public:
+  explicit Fixture(const std::string& path) : file_(read_file(path)) {
+    std::size_t at = 8;
+    const auto count = load_le<std::uint32_t>(file_, at);
+    at += 4;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const auto length = load_le<std::uint32_t>(file_, at);
+      const std::string name(reinterpret_cast<const char*>(file_.data()) + at + 4, length);
+      at += 4 + length;
+      const DType dtype = load_le<std::uint8_t>(file_, at) == 1 ? DType::kInt32 : DType::kFloat32;
+      const auto rank = load_le<std::uint8_t>(file_, at + 1);
+      at += 2;
+      std::vector<std::int64_t> dims;
+      for (int d = 0; d < rank; ++d, at += 8) dims.push_back(load_le<std::int64_t>(file_, at));
+      Tensor t(Shape(dims), dtype);
+      std::memcpy(t.data(), file_.data() + at, t.bytes_size());
+      at += t.bytes_size();
+      tensors_.emplace(name, std::move(t));
+    }
+  }
+  const Tensor& at(const std::string& name) const { return tensors_.at(name); }
+
+ private:
+  Bytes file_;
+  std::map<std::string, Tensor> tensors_;
+};
+
+class Torch : public ::testing::TestWithParam<Variant> {
+ protected:
+  void SetUp() override {
+    ctx_ = make_context(GetParam());
+    if (!ctx_) GTEST_SKIP();
+  }
+  const Tensor& get(const std::string& name) const { return fixture_.at(name); }
+  void expect(const std::string& name, const Tensor& got, double tolerance = kTolerance) const {
+    EXPECT_EQ(got.shape(), get(name).shape()) << name;
+    EXPECT_LE(worst_error(to_doubles(got), {to_doubles(get(name)), {}}), tolerance) << name;
+  }
+  std::optional<Context> ctx_;
+  Fixture fixture_{std::string(SUTURA_SOURCE_DIR) + "/tests/fixtures/torch_ops.bin"};
+};
+INSTANTIATE_TEST_SUITE_P(Backends, Torch, ::testing::ValuesIn(f32_variants()), [](const auto& i) { return text(i.param); });
+
+TEST_P(Torch, Conv2d) {
+  for (const std::string name : {"conv0", "conv1", "conv2"}) {
+    const auto s = get(name + ".spec").as<std::int32_t>();
+    const Conv2dSpec spec{s[0], s[1], s[2], s[3], s[4], s[5]};
+    Tensor y(get(name + ".y").shape()), grad_x(get(name + ".x").shape());
+    Tensor grad_w = Tensor::zeros(get(name + ".weight").shape()), grad_b = Tensor::zeros(get(name + ".bias").shape());
+    conv2d_forward(*ctx_, spec, get(name + ".x"), get(name + ".weight"), get(name + ".bias"), y);
+    conv2d_backward_data(*ctx_, spec, get(name + ".grad_y"), get(name + ".weight"), grad_x);
+    conv2d_backward_weights(*ctx_, spec, get(name + ".x"), get(name + ".grad_y"), grad_w, grad_b);
+    expect(name + ".y", y);
+    expect(name + ".grad_x", grad_x);
+    expect(name + ".grad_weight", grad_w);
+    expect(name + ".grad_bias", grad_b);
+  }
+}
+
+TEST_P(Torch, Linear) {
+  Tensor y(get("linear0.y").shape()), grad_x(get("linear0.x").shape());
+  Tensor grad_w = Tensor::zeros(get("linear0.weight").shape()), grad_b = Tensor::zeros(get("linear0.bias").shape());
+  linear_forward(*ctx_, get("linear0.x"), get("linear0.weight"), get("linear0.bias"), y);
+  linear_backward_data(*ctx_, get("linear0.grad_y"), get("linear0.weight"), grad_x);
+  linear_backward_weights(*ctx_, get("linear0.x"), get("linear0.grad_y"), grad_w, grad_b);
+  expect("linear0.y", y);
+  expect("linear0.grad_x", grad_x);
+  expect("linear0.grad_weight", grad_w);
+  expect("linear0.grad_bias", grad_b);
+}
+
+TEST_P(Torch, GroupNorm) {
+  const Tensor &x = get("group.x"), &gamma = get("group.gamma");
+  Tensor y(x.shape()), mean({3, 4}), rstd({3, 4}), grad_x(x.shape());
+  Tensor grad_gamma = Tensor::zeros({12}), grad_beta = Tensor::zeros({12});
+  group_norm_forward(*ctx_, 4, 1e-5f, x, gamma, get("group.beta"), y, mean, rstd);
+  group_norm_backward(*ctx_, 4, x, get("group.grad_y"), gamma, mean, rstd, grad_x, grad_gamma, grad_beta);
+  expect("group.y", y);
+  expect("group.grad_x", grad_x);
+  expect("group.grad_gamma", grad_gamma);
+  expect("group.grad_beta", grad_beta);
+}
+
+TEST_P(Torch, LayerNorm) {
+  const Tensor &x = get("layer.x"), &gamma = get("layer.gamma");
+  Tensor y(x.shape()), mean({6}), rstd({6}), grad_x(x.shape());
+  Tensor grad_gamma = Tensor::zeros({33}), grad_beta = Tensor::zeros({33});
+  layer_norm_forward(*ctx_, 1e-5f, x, gamma, get("layer.beta"), y, mean, rstd);
+  layer_norm_backward(*ctx_, x, get("layer.grad_y"), gamma, mean, rstd, grad_x, grad_gamma, grad_beta);
+  expect("layer.y", y);
+  expect("layer.grad_x", grad_x);
+  expect("layer.grad_gamma", grad_gamma);
+  expect("layer.grad_beta", grad_beta);
+}
+
+TEST_P(Torch, BatchNorm) {
+  const Tensor &x = get("batch.x"), &gamma = get("batch.gamma");
+  Tensor running_mean = get("batch.running_mean_before").clone(), running_var = get("batch.running_var_before").clone();
+  Tensor y(x.shape()), mean({6}), rstd({6}), grad_x(x.shape());
+  Tensor grad_gamma = Tensor::zeros({6}), grad_beta = Tensor::zeros({6});
+  batch_norm_forward_train(*ctx_, 1e-5f, 0.1f, x, gamma, get("batch.beta"), running_mean, running_var, y, mean, rstd);
+  batch_norm_backward(*ctx_, x, get("batch.grad_y"), gamma, mean, rstd, grad_x, grad_gamma, grad_beta);
+  expect("batch.y", y);
+  expect("batch.grad_x", grad_x);
+  expect("batch.grad_gamma", grad_gamma);
+  expect("batch.grad_beta", grad_beta);
+  expect("batch.running_mean_after", running_mean);
+  expect("batch.running_var_after", running_var);
+  Tensor evaluated(get("evaluate.y").shape());
+  batch_norm_forward_evaluate(*ctx_, 1e-5f, get("evaluate.x"), get("evaluate.gamma"), get("evaluate.beta"), running_mean, running_var,
+                              evaluated);
+  expect("evaluate.y", evaluated);
+}
+
+TEST_P(Torch, Gelu) {
+  Tensor y({200}), grad_x({200});
+  gelu_forward(*ctx_, get("gelu.x"), y);
+  gelu_backward(*ctx_, get("gelu.x"), get("gelu.grad_y"), grad_x);
+  expect("gelu.y", y, 1e-6);  // element by element: a few roundings
+  expect("gelu.grad_x", grad_x, 1e-6);
+}
+
+TEST_P(Torch, Pooling) {
+  const Pool2dSpec spec{3, 3, 2, 2, 1, 1};
+  const Shape out = spec.output_shape(get("max_pool.x").shape());
+  Tensor y(out), index(out, DType::kInt32), grad_x(get("max_pool.x").shape());
+  max_pool_forward(*ctx_, spec, get("max_pool.x"), y, index);
+  max_pool_backward(*ctx_, spec, index, get("max_pool.grad_y"), grad_x);
+  expect("max_pool.y", y, 0.0);
+  expect("max_pool.grad_x", grad_x, 1e-6);
+  avg_pool_forward(*ctx_, spec, get("avg_pool.x"), y);
+  avg_pool_backward(*ctx_, spec, get("avg_pool.grad_y"), grad_x);
+  expect("avg_pool.y", y, 1e-6);
+  expect("avg_pool.grad_x", grad_x, 1e-6);
+}
+
+TEST_P(Torch, Losses) {
+  Tensor grad({9, 7});
+  double loss = softmax_cross_entropy(*ctx_, get("cross_entropy.logits"), get("cross_entropy.labels"), 1.0 / 9.0, grad);
+  EXPECT_NEAR(loss, get("cross_entropy.loss").f32()[0], 1e-6 * (1.0 + loss));
+  expect("cross_entropy.grad", grad, 1e-6);
+  Tensor column({9, 1});
+  loss = binary_cross_entropy_with_logits(*ctx_, get("binary.logits"), get("binary.labels"), 1.0 / 9.0, column);
+  EXPECT_NEAR(loss, get("binary.loss").f32()[0], 1e-6 * (1.0 + loss));
+  expect("binary.grad", column, 1e-6);
+  Tensor rows({9, 4});
+  loss = mean_squared_error(*ctx_, get("squared.y"), get("squared.target"), 1.0 / 9.0, rows);
+  EXPECT_NEAR(loss, get("squared.loss").f32()[0], 1e-6 * (1.0 + loss));
+  expect("squared.grad", rows, 1e-6);
+}
+
+TEST_P(Torch, Optimizers) {
+  // Three steps of a few float roundings each: 1e-6 of the largest value.
+  Tensor params = get("sgd.params0").clone(), velocity = Tensor::zeros({50});
+  for (const std::string step : {"1", "2", "3"}) {
+    sgd_step(*ctx_, {0.1f, 0.9f, 0.01f}, get("sgd.grads" + step), params, velocity);
+    expect("sgd.params" + step, params, 1e-6);
+  }
+  params = get("adamw.params0").clone();
+  Tensor m = Tensor::zeros({50}), v = Tensor::zeros({50});
+  for (int t = 1; t <= 3; ++t) {
+    adamw_step(*ctx_, {0.01f, 0.9f, 0.999f, 1e-8f, 0.1f}, t, get("adamw.grads" + std::to_string(t)), params, m, v);
+    expect("adamw.params" + std::to_string(t), params, 1e-6);
+  }
+  Tensor grads = get("clip.before").clone();
+  EXPECT_NEAR(clip_gradients(*ctx_, 1.5, grads), get("clip.norm").f32()[0], 1e-5);
+  expect("clip.after", grads, 1e-6);
+}
+
+}  // namespace
+}  // namespace sutura::testing
