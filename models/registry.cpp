@@ -117,7 +117,8 @@ Network build_network(const NetworkSpec& spec, const Shape& input, std::int64_t 
   require(x.elements() >= 1, Errc::kConfig, "a network needs inputs with at least one value, got " + input.text());
   try {
     if (spec.zoo.empty()) {
-      require(spec.options.empty(), Errc::kConfig, "options of a network go with a zoo name; those of a layer list stand at each layer");
+      require(spec.options.empty(), Errc::kConfig,
+              "options of a network go with a zoo name; those of a layer list stand at each layer");
       return build_from_list(spec.layers, x, outputs);
     }
     const auto table = zoo_table();

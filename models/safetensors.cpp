@@ -121,7 +121,8 @@ std::map<std::string, Tensor> decode_safetensors(ByteSpan file) {
       if (!offsets.is_array() || offsets.size() != 2) bad("data_offsets are not two numbers");
       const Range r{whole(offsets[0], "an offset"), whole(offsets[1], "an offset")};
       if (r.begin > r.end || r.end > values.size()) bad("a tensor lies outside the file");
-      if (r.end - r.begin != static_cast<std::uint64_t>(shape.elements()) * sizeof(float)) bad("a tensor's size differs from its shape");
+      if (r.end - r.begin != static_cast<std::uint64_t>(shape.elements()) * sizeof(float))
+        bad("a tensor's size differs from its shape");
       Tensor tensor(shape);
       if (r.end > r.begin) std::memcpy(tensor.data(), values.data() + r.begin, r.end - r.begin);
       tensors.emplace(name, std::move(tensor));

@@ -12,12 +12,14 @@ namespace sutura {
 namespace {
 
 constexpr int kBatch = 64;
+constexpr std::chrono::milliseconds kShortestRedial{100};
 
 }  // namespace
 
 ClientLoop::ClientLoop(Exchange& exchange, Session& session, ClientAddress address)
     : exchange_(exchange), session_(session), context_(exchange.settings.io_threads),
-      dealer_(context_, zmq::socket_type::dealer), monitor_(context_, dealer_, "client"), endpoint_(address.endpoint) {
+      dealer_(context_, zmq::socket_type::dealer), monitor_(context_, dealer_, "client"), endpoint_(address.endpoint),
+      redial_delay_(std::max(kShortestRedial, exchange.settings.reconnect)) {
   require_tcp(endpoint_);
   set_options(dealer_, client_options(exchange.settings));
   secure_client(dealer_, address.server_public_z85, address.own_secret_z85);
@@ -39,6 +41,7 @@ void ClientLoop::run(std::stop_token stop) {
     zmq::poll(items, until(wakeup, std::chrono::steady_clock::now()));
     exchange_.waker.drain();
     on_events();
+    redial();
     int taken = 0;
     for (; taken < kBatch; ++taken) {
       const auto received = receive_message(dealer_);
@@ -47,7 +50,7 @@ void ClientLoop::run(std::stop_token stop) {
     }
     const std::lock_guard lock(exchange_.mutex);
     const Deadline now = std::chrono::steady_clock::now();
-    wakeup = std::min(taken == kBatch ? now : no_deadline(), pump(session_, dealer_, now));
+    wakeup = std::min({taken == kBatch ? now : no_deadline(), pump(session_, dealer_, now), redial_at_});
     exchange_.drained.notify_all();
   }
   // What was not acknowledged by now has had its time.
@@ -58,16 +61,22 @@ void ClientLoop::run(std::stop_token stop) {
 void ClientLoop::on_events() {
   while (const auto event = monitor_.next()) {
     const std::lock_guard lock(exchange_.mutex);
-    if (event->event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+    const Deadline now = std::chrono::steady_clock::now();
+    if (event->event == ZMQ_EVENT_CONNECT_RETRIED) {
+      redial_at_ = no_deadline();
+    } else if (event->event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
       if (succeeded_) ++exchange_.counters.reconnects;
       succeeded_ = true;
       failures_ = 0;
       session_.connected = true;
       session_.waiting.reset();
-      session_.link.on_reconnect(std::chrono::steady_clock::now());
+      session_.link.on_reconnect(now);
+      redial_at_ = no_deadline();
+      redial_delay_ = std::max(kShortestRedial, exchange_.settings.reconnect);
     } else if (event->event == ZMQ_EVENT_DISCONNECTED) {
       ++exchange_.counters.disconnects;
       session_.connected = false;
+      if (!given_up_) redial_at_ = now + redial_delay_;
     } else if (event->event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
       ++exchange_.counters.keys_refused;
       give_up(Error(Errc::kAuthentication, "the server refused this key; ask its operator to authorise the public key with fingerprint " + fingerprint_));
@@ -84,7 +93,16 @@ void ClientLoop::give_up(const Error& error) {
   fail(session_, error);
   if (given_up_) return;
   given_up_ = true;
+  redial_at_ = no_deadline();
   dealer_.disconnect(endpoint_);
+}
+
+void ClientLoop::redial() {
+  if (std::chrono::steady_clock::now() < redial_at_) return;
+  redial_at_ = no_deadline();
+  redial_delay_ = std::min(2 * redial_delay_, std::max(redial_delay_, exchange_.settings.reconnect_max));
+  dealer_.disconnect(endpoint_);
+  dealer_.connect(endpoint_);
 }
 
 void ClientLoop::on_message(const Received& received, Deadline now) {

@@ -22,6 +22,7 @@ class ClientLoop {
   void on_events();
   void on_message(const Received& received, Deadline now);
   void give_up(const Error& error);
+  void redial();
 
   Exchange& exchange_;
   Session& session_;
@@ -33,6 +34,10 @@ class ClientLoop {
   int failures_ = 0;         // handshakes since the latest success
   bool succeeded_ = false;   // at least once: then a failure is an outage, not a wrong key
   bool given_up_ = false;
+  // The library dials again by itself after a lost connection, but never after a broken protocol (a corrupted byte is enough).
+  // It reports a new attempt at once, so that a disconnect without that report is ours to repair.
+  Deadline redial_at_ = no_deadline();
+  std::chrono::milliseconds redial_delay_;
 };
 
 }  // namespace sutura

@@ -40,6 +40,7 @@ const char* inconsistent(MessageType type, Leg leg, std::size_t control, std::si
 class DigestInput {
  public:
   DigestInput(MessageType type, const Tag& tag) {
+    input_.reserve(256);
     put(static_cast<std::uint8_t>(type));
     put(static_cast<std::uint8_t>(tag.leg));
     put(tag.edge);
@@ -55,9 +56,8 @@ class DigestInput {
  private:
   template <class T>
   void put(T value) {
-    const std::size_t at = input_.size();
-    input_.resize(at + sizeof value);
-    store_le(std::span(input_), at, value);
+    const auto raw = std::as_bytes(std::span(&value, 1));
+    input_.insert(input_.end(), raw.begin(), raw.end());
   }
   Bytes input_;
 };
@@ -68,15 +68,16 @@ SharedFrame encode_tensor(const WireTensor& tensor) {
           Errc::kInvalidArgument, "a tensor to send does not hold as many bytes as its shape says");
   auto frame = std::make_shared<Bytes>();
   // reserve and append: growing with resize would write every byte twice.
-  frame->reserve(kDescriptorBytes + tensor.data.size());
-  frame->resize(kDescriptorBytes);
-  const std::span out(*frame);
+  std::array<std::byte, kDescriptorBytes> descriptor{};
+  const std::span<std::byte> out(descriptor);
   store_le(out, kAtDtype, static_cast<std::uint8_t>(tensor.dtype));
   store_le(out, kAtRank, static_cast<std::uint8_t>(tensor.shape.rank()));
   for (int i = 0; i < tensor.shape.rank(); ++i) {
     require(tensor.shape[i] <= 0xffffffff, Errc::kInvalidArgument, "a dimension does not fit the wire format");
     store_le(out, kAtDims + 4 * static_cast<std::size_t>(i), static_cast<std::uint32_t>(tensor.shape[i]));
   }
+  frame->reserve(kDescriptorBytes + tensor.data.size());
+  frame->insert(frame->end(), descriptor.begin(), descriptor.end());
   frame->insert(frame->end(), tensor.data.begin(), tensor.data.end());
   store_le(std::span(*frame), kAtTensorCrc, descriptor_crc(*frame));
   return frame;

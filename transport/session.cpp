@@ -112,8 +112,11 @@ void drain(Exchange& exchange) {
   for (const auto& [site, session] : exchange.sessions) session->link.close(std::chrono::steady_clock::now());
   exchange.waker.wake();
   exchange.drained.wait_until(lock, deadline, [&] {
-    return std::all_of(exchange.sessions.begin(), exchange.sessions.end(),
-                       [](const auto& entry) { return entry.second->failure || entry.second->link.drained(); });
+    return std::all_of(exchange.sessions.begin(), exchange.sessions.end(), [](const auto& entry) {
+      const Session& session = *entry.second;
+      const bool left = session.link.peer_said_goodbye() && !session.connected;
+      return session.failure || left || session.link.drained();
+    });
   });
 }
 

@@ -88,8 +88,8 @@ void fourier_basis(std::size_t n, std::vector<double>& basis, std::vector<double
     frequency[k] = static_cast<double>(cycles) / static_cast<double>(n);
     for (std::size_t i = 0; i < n; ++i) {
       const double turns = 2.0 * static_cast<double>((cycles * i) % n) / static_cast<double>(n);  // half turns
-      basis[k * n + i] = std::sqrt((alone ? 1.0 : 2.0) / static_cast<double>(n)) *
-                         cos_pi(k % 2 == 1 || k == 0 ? turns : turns - 0.5);
+      basis[k * n + i] =
+          std::sqrt((alone ? 1.0 : 2.0) / static_cast<double>(n)) * cos_pi(k % 2 == 1 || k == 0 ? turns : turns - 0.5);
     }
   }
 }
@@ -125,8 +125,8 @@ struct BandEnergies::Scratch {
 
 BandEnergies::BandEnergies(std::int64_t height, std::int64_t width, const BandEnergySettings& settings)
     : height_(static_cast<std::size_t>(height)), width_(static_cast<std::size_t>(width)), settings_(settings) {
-  require(height >= 2 && width >= 2 && settings.grid >= 0 && settings.grid <= std::min(height, width),
-          Errc::kInvalidArgument, "band_energies: the picture has fewer pixels per side than the grid has cells");
+  require(height >= 2 && width >= 2 && settings.grid >= 0 && settings.grid <= std::min(height, width), Errc::kInvalidArgument,
+          "band_energies: the picture has fewer pixels per side than the grid has cells");
   require(settings.cosines >= 0 && settings.cosines < height * width, Errc::kInvalidArgument,
           "band_energies: more cosines than a picture has coefficients");
   require(feature_count() >= 1, Errc::kInvalidArgument, "band_energies: neither a grid nor cosines are asked for");
@@ -196,12 +196,10 @@ void BandEnergies::learn_constants() {
     std::ranges::fill(s.picture, 0.0);
     for (std::size_t u = 0; u < height_; ++u)
       for (std::size_t v = 0; v < width_; ++v)
-        for (std::size_t c = 0; c < width_; ++c)
-          half[u * width_ + c] += coefficient[u * width_ + v] * columns[v * width_ + c];
+        for (std::size_t c = 0; c < width_; ++c) half[u * width_ + c] += coefficient[u * width_ + v] * columns[v * width_ + c];
     for (std::size_t u = 0; u < height_; ++u)
       for (std::size_t r = 0; r < height_; ++r)
-        for (std::size_t c = 0; c < width_; ++c)
-          s.picture[r * width_ + c] += rows[u * height_ + r] * half[u * width_ + c];
+        for (std::size_t c = 0; c < width_; ++c) s.picture[r * width_ + c] += rows[u * height_ + r] * half[u * width_ + c];
     raw_features(s, features);
     for (std::size_t k = 0; k < features.size(); ++k) {
       sum[k] += features[k];
@@ -239,8 +237,7 @@ Tensor BandEnergies::do_forward(Context& ctx, const ParamView&, Tensor x, Saved&
   for (std::size_t begin = 0; begin < from.size(); begin += s.picture.size()) {
     std::copy_n(from.begin() + static_cast<std::ptrdiff_t>(begin), s.picture.size(), s.picture.begin());
     raw_features(s, features);
-    for (std::size_t k = 0; k < features.size(); ++k)
-      *to++ = static_cast<float>((features[k] - centre_[k]) / spread_[k]);
+    for (std::size_t k = 0; k < features.size(); ++k) *to++ = static_cast<float>((features[k] - centre_[k]) / spread_[k]);
   }
   return cast(ctx, y, x.dtype());
 }

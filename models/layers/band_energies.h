@@ -8,9 +8,9 @@ namespace sutura {
 class OptionReader;
 
 struct BandEnergySettings {
-  std::int64_t grid = 4;      ///< cells per side; 0: no band energies
-  std::int64_t cosines = 0;   ///< low-frequency DCT-II coefficients, zig-zag order, without the constant one
-  double exponent = 1.5;      ///< of the 1/f^exponent amplitude spectrum of the synthetic pictures
+  std::int64_t grid = 4;     ///< cells per side; 0: no band energies
+  std::int64_t cosines = 0;  ///< low-frequency DCT-II coefficients, zig-zag order, without the constant one
+  double exponent = 1.5;     ///< of the 1/f^exponent amplitude spectrum of the synthetic pictures
 };
 
 /// A public front for grey pictures: a few texture numbers that were fixed before any patient's picture was seen.

@@ -15,8 +15,7 @@ Shape Conv2d::output_shape(const Shape& x) const {
 
 std::vector<ParamSpec> Conv2d::param_specs() const {
   const std::int64_t fan_in = spec_.kernel_h * spec_.kernel_w * channels_;
-  std::vector<ParamSpec> specs = {
-      {"weight", {filters_, spec_.kernel_h, spec_.kernel_w, channels_}, Init::kFanInUniform, fan_in}};
+  std::vector<ParamSpec> specs = {{"weight", {filters_, spec_.kernel_h, spec_.kernel_w, channels_}, Init::kFanInUniform, fan_in}};
   if (bias_ == Bias::kAdded) specs.push_back({"bias", {filters_}, Init::kFanInUniform, fan_in});
   return specs;
 }
@@ -27,7 +26,7 @@ double Conv2d::flops(const Shape& x) const {
 }
 
 Tensor Conv2d::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
-  Tensor y(output_shape(x.shape()), x.dtype());  // [N, OH, OW, K]
+  Tensor y(output_shape(x.shape()), x.dtype());                                             // [N, OH, OW, K]
   const Tensor bias = bias_ == Bias::kAdded ? Tensor::borrow(params.values[1]) : Tensor();  // [K]
   conv2d_forward(ctx, spec_, x, params.values[0], bias, y);
   if (pass.mode == Mode::kTrain) saved.tensors.push_back(std::move(x));

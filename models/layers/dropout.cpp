@@ -12,8 +12,7 @@ Dropout::Dropout(float rate) : rate_(rate) {
 
 Tensor Dropout::do_forward(Context& ctx, const ParamView&, Tensor x, Saved& saved, const Pass& pass) const {
   if (pass.mode == Mode::kEvaluate) return x;
-  const std::string stream =
-      "dropout:" + name() + ":" + std::to_string(pass.lane) + ":" + std::to_string(pass.micro_batch);
+  const std::string stream = "dropout:" + name() + ":" + std::to_string(pass.lane) + ":" + std::to_string(pass.micro_batch);
   Tensor y(x.shape(), x.dtype());
   Tensor mask(x.shape(), DType::kUint8);
   dropout_forward(ctx, rate_, {pass.seed, stream, pass.step}, x, y, mask);

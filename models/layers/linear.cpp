@@ -31,8 +31,8 @@ Tensor Linear::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved
 }
 
 Tensor Linear::do_backward(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad want) const {
-  const Tensor& x = saved.tensors.at(0);                          // [N, I]
-  Tensor grad_weight = Tensor::borrow(params.grads[0]);           // [O, I]
+  const Tensor& x = saved.tensors.at(0);                                                  // [N, I]
+  Tensor grad_weight = Tensor::borrow(params.grads[0]);                                   // [O, I]
   Tensor grad_bias = bias_ == Bias::kAdded ? Tensor::borrow(params.grads[1]) : Tensor();  // [O]
   linear_backward_weights(ctx, x, grad_y, grad_weight, grad_bias);
   if (want == InputGrad::kNotNeeded) return {};

@@ -10,8 +10,7 @@ enum class Bias { kNone, kAdded };
 /// Numbers: on `reference` every sum runs over a fixed tree. Errors: kShapeMismatch naming the layer.
 class Linear final : public Layer {
  public:
-  Linear(std::int64_t inputs, std::int64_t outputs, Bias bias = Bias::kAdded)
-      : inputs_(inputs), outputs_(outputs), bias_(bias) {}
+  Linear(std::int64_t inputs, std::int64_t outputs, Bias bias = Bias::kAdded) : inputs_(inputs), outputs_(outputs), bias_(bias) {}
   Shape output_shape(const Shape& x) const override;
   std::vector<ParamSpec> param_specs() const override;
   double flops(const Shape& x) const override;

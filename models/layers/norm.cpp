@@ -30,8 +30,7 @@ std::int64_t last_dimension(const OptionReader& options, const Shape& x) {
 
 }  // namespace
 
-GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, float eps)
-    : groups_(groups), channels_(channels), eps_(eps) {
+GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, float eps) : groups_(groups), channels_(channels), eps_(eps) {
   require(groups >= 1 && channels % groups == 0, Errc::kInvalidArgument,
           std::to_string(groups) + " groups do not divide " + std::to_string(channels) + " channels");
 }
@@ -41,9 +40,9 @@ std::vector<ParamSpec> GroupNorm::param_specs() const { return scale_and_shift(c
 double GroupNorm::flops(const Shape& x) const { return kNormFlops * static_cast<double>(x.elements()); }
 
 Tensor GroupNorm::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
-  Tensor y(x.shape(), x.dtype());            // [N, ..., C]
-  Tensor mean({x.shape()[0], groups_});      // [N, G]
-  Tensor rstd({x.shape()[0], groups_});      // [N, G]
+  Tensor y(x.shape(), x.dtype());        // [N, ..., C]
+  Tensor mean({x.shape()[0], groups_});  // [N, G]
+  Tensor rstd({x.shape()[0], groups_});  // [N, G]
   group_norm_forward(ctx, groups_, eps_, x, params.values[0], params.values[1], y, mean, rstd);
   if (pass.mode == Mode::kTrain) {
     saved.tensors.push_back(std::move(x));
@@ -58,8 +57,8 @@ Tensor GroupNorm::do_backward(Context& ctx, const ParamView& params, Saved& save
   Tensor grad_x(x.shape(), x.dtype());    // [N, ..., C]
   Tensor grad_gamma = Tensor::borrow(params.grads[0]);
   Tensor grad_beta = Tensor::borrow(params.grads[1]);
-  group_norm_backward(ctx, groups_, x, grad_y, params.values[0], saved.tensors.at(1), saved.tensors.at(2), grad_x,
-                      grad_gamma, grad_beta);
+  group_norm_backward(ctx, groups_, x, grad_y, params.values[0], saved.tensors.at(1), saved.tensors.at(2), grad_x, grad_gamma,
+                      grad_beta);
   return grad_x;
 }
 
@@ -85,8 +84,7 @@ Tensor LayerNorm::do_backward(Context& ctx, const ParamView& params, Saved& save
   Tensor grad_x(x.shape(), x.dtype());    // [..., C]
   Tensor grad_gamma = Tensor::borrow(params.grads[0]);
   Tensor grad_beta = Tensor::borrow(params.grads[1]);
-  layer_norm_backward(ctx, x, grad_y, params.values[0], saved.tensors.at(1), saved.tensors.at(2), grad_x, grad_gamma,
-                      grad_beta);
+  layer_norm_backward(ctx, x, grad_y, params.values[0], saved.tensors.at(1), saved.tensors.at(2), grad_x, grad_gamma, grad_beta);
   return grad_x;
 }
 
@@ -101,17 +99,16 @@ std::vector<ParamSpec> BatchNorm::param_specs() const {
 }
 
 Tensor BatchNorm::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
-  Tensor y(x.shape(), x.dtype());                           // [N, ..., C]
-  Tensor running_mean = Tensor::borrow(params.values[2]);   // [C]
-  Tensor running_var = Tensor::borrow(params.values[3]);    // [C]
+  Tensor y(x.shape(), x.dtype());                          // [N, ..., C]
+  Tensor running_mean = Tensor::borrow(params.values[2]);  // [C]
+  Tensor running_var = Tensor::borrow(params.values[3]);   // [C]
   if (pass.mode == Mode::kEvaluate) {
     batch_norm_forward_evaluate(ctx, eps_, x, params.values[0], params.values[1], running_mean, running_var, y);
     return y;
   }
   Tensor mean({channels_});  // [C]
   Tensor rstd({channels_});  // [C]
-  batch_norm_forward_train(ctx, eps_, momentum_, x, params.values[0], params.values[1], running_mean, running_var, y, mean,
-                           rstd);
+  batch_norm_forward_train(ctx, eps_, momentum_, x, params.values[0], params.values[1], running_mean, running_var, y, mean, rstd);
   saved.tensors.push_back(std::move(x));
   saved.tensors.push_back(std::move(mean));
   saved.tensors.push_back(std::move(rstd));
@@ -123,8 +120,7 @@ Tensor BatchNorm::do_backward(Context& ctx, const ParamView& params, Saved& save
   Tensor grad_x(x.shape(), x.dtype());    // [N, ..., C]
   Tensor grad_gamma = Tensor::borrow(params.grads[0]);
   Tensor grad_beta = Tensor::borrow(params.grads[1]);
-  batch_norm_backward(ctx, x, grad_y, params.values[0], saved.tensors.at(1), saved.tensors.at(2), grad_x, grad_gamma,
-                      grad_beta);
+  batch_norm_backward(ctx, x, grad_y, params.values[0], saved.tensors.at(1), saved.tensors.at(2), grad_x, grad_gamma, grad_beta);
   return grad_x;
 }
 
@@ -144,8 +140,7 @@ LayerPtr make_group_norm(OptionReader& options, const Shape& x) {
 }
 
 LayerPtr make_layer_norm(OptionReader& options, const Shape& x) {
-  return std::make_unique<LayerNorm>(last_dimension(options, x),
-                                     static_cast<float>(options.number("eps", 1e-5, 1e-12, 1.0)));
+  return std::make_unique<LayerNorm>(last_dimension(options, x), static_cast<float>(options.number("eps", 1e-5, 1e-12, 1.0)));
 }
 
 LayerPtr make_batch_norm(OptionReader& options, const Shape& x) {

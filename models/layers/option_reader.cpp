@@ -30,8 +30,8 @@ void OptionReader::need(const std::string& option) {
 
 void OptionReader::check(const std::string& option, std::int64_t value, std::int64_t least, std::int64_t most) const {
   if (value >= least && value <= most) return;
-  const std::string range = most == kNoLimit ? "at least " + std::to_string(least)
-                                             : std::to_string(least) + " to " + std::to_string(most);
+  const std::string range =
+      most == kNoLimit ? "at least " + std::to_string(least) : std::to_string(least) + " to " + std::to_string(most);
   fail("option '" + option + "' must be " + range + ", got " + std::to_string(value));
 }
 
@@ -53,9 +53,12 @@ double OptionReader::number(const std::string& option, double fallback, double l
   const Option* o = find(option);
   if (o == nullptr) return fallback;
   double value = 0.0;
-  if (const auto* whole = std::get_if<std::int64_t>(o)) value = static_cast<double>(*whole);
-  else if (const auto* real = std::get_if<double>(o)) value = *real;
-  else fail("option '" + option + "' must be a number");
+  if (const auto* whole = std::get_if<std::int64_t>(o))
+    value = static_cast<double>(*whole);
+  else if (const auto* real = std::get_if<double>(o))
+    value = *real;
+  else
+    fail("option '" + option + "' must be a number");
   if (!(value >= least && value < most)) {
     std::ostringstream range;
     range << "option '" << option << "' must be at least " << least << " and below " << most << ", got " << value;
@@ -89,8 +92,10 @@ std::vector<std::int64_t> OptionReader::integers(const std::string& option, std:
   const Option* o = find(option);
   if (o == nullptr) return fallback;
   std::vector<std::int64_t> values;
-  if (const auto* one = std::get_if<std::int64_t>(o)) values = {*one};
-  else if (const auto* list = std::get_if<std::vector<std::int64_t>>(o)) values = *list;
+  if (const auto* one = std::get_if<std::int64_t>(o))
+    values = {*one};
+  else if (const auto* list = std::get_if<std::vector<std::int64_t>>(o))
+    values = *list;
   // An empty YAML list has no element type, so it may arrive as the other kind of list.
   else if (const auto* reals = std::get_if<std::vector<double>>(o); reals == nullptr || !reals->empty())
     fail("option '" + option + "' must be a list of whole numbers");

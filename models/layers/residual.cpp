@@ -86,8 +86,8 @@ Tensor Residual::run(const NamedLayers& path, std::size_t child, std::size_t par
   return x;
 }
 
-Tensor Residual::run_back(const NamedLayers& path, std::size_t child, std::size_t param, Context& ctx,
-                          const ParamView& params, Saved& saved, Tensor grad, InputGrad want) const {
+Tensor Residual::run_back(const NamedLayers& path, std::size_t child, std::size_t param, Context& ctx, const ParamView& params,
+                          Saved& saved, Tensor grad, InputGrad want) const {
   param += count_params(path);
   for (std::size_t i = path.size(); i-- > 0;) {
     const Layer& layer = *path[i].second;
@@ -110,8 +110,7 @@ Tensor Residual::do_forward(Context& ctx, const ParamView& params, Tensor x, Sav
 }
 
 Tensor Residual::do_backward(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad want) const {
-  Tensor grad = act_.backward(ctx, {}, saved.children.at(main_.size() + shortcut_.size()), std::move(grad_y),
-                              InputGrad::kNeeded);
+  Tensor grad = act_.backward(ctx, {}, saved.children.at(main_.size() + shortcut_.size()), std::move(grad_y), InputGrad::kNeeded);
   Tensor grad_x = run_back(main_, 0, 0, ctx, params, saved, grad.clone(), want);
   const Tensor grad_s = run_back(shortcut_, main_.size(), main_params_, ctx, params, saved, std::move(grad), want);
   if (want == InputGrad::kNotNeeded) return {};
@@ -126,16 +125,16 @@ LayerPtr make_norm(NormKind norm, std::int64_t channels) {
 
 LayerPtr basic_block(std::int64_t channels, std::int64_t filters, std::int64_t stride, NormKind norm) {
   NamedLayers main_path;
-  main_path.emplace_back("conv1", std::make_unique<Conv2d>(channels, filters, Conv2dSpec{3, 3, stride, stride, 1, 1},
-                                                           Bias::kNone));
+  main_path.emplace_back("conv1",
+                         std::make_unique<Conv2d>(channels, filters, Conv2dSpec{3, 3, stride, stride, 1, 1}, Bias::kNone));
   main_path.emplace_back("norm1", make_norm(norm, filters));
   main_path.emplace_back("act1", std::make_unique<Relu>());
   main_path.emplace_back("conv2", std::make_unique<Conv2d>(filters, filters, Conv2dSpec{3, 3, 1, 1, 1, 1}, Bias::kNone));
   main_path.emplace_back("norm2", make_norm(norm, filters));
   NamedLayers shortcut;
   if (stride != 1 || channels != filters) {
-    shortcut.emplace_back("conv", std::make_unique<Conv2d>(channels, filters, Conv2dSpec{1, 1, stride, stride, 0, 0},
-                                                           Bias::kNone));
+    shortcut.emplace_back("conv",
+                          std::make_unique<Conv2d>(channels, filters, Conv2dSpec{1, 1, stride, stride, 0, 0}, Bias::kNone));
     shortcut.emplace_back("norm", make_norm(norm, filters));
   }
   return std::make_unique<Residual>(std::move(main_path), std::move(shortcut));

@@ -10,8 +10,8 @@ namespace sutura {
 Shape UnitRows::output_shape(const Shape& x) const {
   require(x.rank() == 2, Errc::kShapeMismatch, "layer " + name() + " (unit_rows) takes [N, D], got " + x.text());
   require(x[1] >= 1 && x[1] <= kMaxColumns, Errc::kShapeMismatch,
-          "layer " + name() + " (unit_rows) takes 1 to " + std::to_string(kMaxColumns) + " columns, got " +
-              std::to_string(x[1]) + ": more noise would be needed than a row can bear");
+          "layer " + name() + " (unit_rows) takes 1 to " + std::to_string(kMaxColumns) + " columns, got " + std::to_string(x[1]) +
+              ": more noise would be needed than a row can bear");
   return x;
 }
 

@@ -15,8 +15,10 @@ Network make_mlp(OptionReader& options, const Shape& x, std::int64_t outputs) {
   for (std::size_t i = 0; i < hidden.size(); ++i) {
     const std::string number = std::to_string(i + 1);
     network.add("fc" + number, std::make_unique<Linear>(inputs, hidden[i]));
-    if (activation == "gelu") network.add("act" + number, std::make_unique<Gelu>());
-    else network.add("act" + number, std::make_unique<Relu>());
+    if (activation == "gelu")
+      network.add("act" + number, std::make_unique<Gelu>());
+    else
+      network.add("act" + number, std::make_unique<Relu>());
     if (dropout > 0.0f) network.add("drop" + number, std::make_unique<Dropout>(dropout));
     inputs = hidden[i];
   }

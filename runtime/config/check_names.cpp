@@ -10,7 +10,9 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-bool holds(const Names& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); }
+bool holds(const Names& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 /// An empty name has been reported where it was read.
 void need(Reader& reader, const std::string& path, const char* what, const std::string& name, const Names& names) {
@@ -32,7 +34,8 @@ Names unique_names(Reader& reader, const std::vector<T>& items, const std::strin
 Names segments_of(const TopologyConfig& topology) {
   Names segments;
   for (const NodeConfig& node : topology.nodes)
-    if (node.kind == NodeKind::kSegment && !node.segment.empty() && !holds(segments, node.segment)) segments.push_back(node.segment);
+    if (node.kind == NodeKind::kSegment && !node.segment.empty() && !holds(segments, node.segment))
+      segments.push_back(node.segment);
   return segments;
 }
 
@@ -41,7 +44,8 @@ void check_topology(const TopologyConfig& topology, const Names& segments, Reade
   const Names nodes = unique_names(reader, topology.nodes, "topology.nodes", "nodes");
   for (std::size_t i = 0; i < topology.parties.size(); ++i)
     if (topology.parties[i].name == "default")
-      reader.error_at(item_path("topology.parties", i) + ".name", "a party must not be named default", "compute.default has a meaning");
+      reader.error_at(item_path("topology.parties", i) + ".name", "a party must not be named default",
+                      "compute.default has a meaning");
   for (std::size_t i = 0; i < topology.nodes.size(); ++i)
     need(reader, item_path("topology.nodes", i) + ".at", "party", topology.nodes[i].at, parties);
   std::set<std::pair<std::string, std::string>> routes;
@@ -63,10 +67,12 @@ void check_network(const NetworkConfig& network, const Names& segments, Reader& 
   for (std::size_t i = 0; i < network.frozen.size(); ++i)
     need(reader, item_path("network.frozen", i), "segment", network.frozen[i], segments);
   if (!network.segments.empty()) {
-    for (const auto& [name, spec] : network.segments) need(reader, member_path("network.segments", name), "segment", name, segments);
+    for (const auto& [name, spec] : network.segments)
+      need(reader, member_path("network.segments", name), "segment", name, segments);
     for (const std::string& segment : segments)
       if (!network.segments.contains(segment))
-        reader.error_at("network.segments", "network.segments does not hold the segment " + segment + " of the topology");
+        reader.error_at("network.segments",
+                        "network.segments does not hold the segment " + segment + " of the topology");
     return;
   }
   if (!network.whole.layers.empty()) {
@@ -99,8 +105,10 @@ void check_names(const StudyConfig& study, Reader& reader) {
     need(reader, item_path("schedule.average", i), "segment", study.schedule.average[i], segments);
   Names parties;
   for (const PartyConfig& party : study.topology.parties) parties.push_back(party.name);
-  for (const auto& [party, columns] : study.data.party_columns) need(reader, member_path("data.party_columns", party), "party", party, parties);
-  for (const auto& [party, shape] : study.data.party_shapes) need(reader, member_path("data.party_shapes", party), "party", party, parties);
+  for (const auto& [party, columns] : study.data.party_columns)
+    need(reader, member_path("data.party_columns", party), "party", party, parties);
+  for (const auto& [party, shape] : study.data.party_shapes)
+    need(reader, member_path("data.party_shapes", party), "party", party, parties);
   for (const auto& [party, compute] : study.compute)
     if (party != "default") need(reader, member_path("compute", party), "party", party, parties);
 }

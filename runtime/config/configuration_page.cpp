@@ -48,7 +48,9 @@ std::string configuration_page() {
   std::string page = kIntroduction;
   const auto table = [&page] { page += "\n| key | value | default | scope | meaning |\n|---|---|---|---|---|\n"; };
   const auto row = [&page](const KeyDescription& key) {
-    const std::string otherwise = key.otherwise.empty() ? "-" : key.otherwise == "required" ? "**required**" : cell(key.otherwise);
+    const std::string otherwise = key.otherwise.empty()         ? "-"
+                                  : key.otherwise == "required" ? "**required**"
+                                                                : cell(key.otherwise);
     page += "| `" + key.path + "` | " + cell(key.type) + " | " + otherwise + " | " +
             (key.scope == Scope::kShared ? "shared" : "local") + " | " + cell(key.doc) + " |\n";
   };

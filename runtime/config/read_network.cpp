@@ -26,7 +26,8 @@ void need_one_form(const Section& section, const NetworkSpec& spec) {
   const bool zoo = section.has("zoo"), layers = section.has("layers");
   if (zoo && layers) section.error_at("layers", section.path() + " holds both zoo and layers", "give one of them");
   if (!zoo && !layers) section.error(section.path() + " must hold zoo or layers");
-  if (!zoo && layers && spec.layers.empty()) section.error_at("layers", section.path_of("layers") + " must hold at least one layer");
+  if (!zoo && layers && spec.layers.empty())
+    section.error_at("layers", section.path_of("layers") + " must hold at least one layer");
 }
 
 }  // namespace
@@ -38,7 +39,8 @@ void read_network(Section& root, NetworkConfig& network) {
   section.texts({"cuts", "The network is cut after these layers into the topology's segments, in order."},
                 TextRule::kIdentifier, network.cuts);
   section.texts({"frozen", "Segments that never train (public fronts)."}, TextRule::kIdentifier, network.frozen);
-  const auto segments = section.section({"segments", "Each segment of the topology by itself, in place of one network with cuts."});
+  const auto segments =
+      section.section({"segments", "Each segment of the topology by itself, in place of one network with cuts."});
   if (segments) {
     Section all = *segments;
     for (auto& [name, part] : all.named_sections("SEGMENT", "A segment: zoo or layers.", TextRule::kIdentifier)) {
@@ -46,7 +48,8 @@ void read_network(Section& root, NetworkConfig& network) {
       read_spec(part, spec);
       if (!section.describes()) need_one_form(part, spec);
     }
-    if (network.segments.empty() && !section.describes()) section.error_at("segments", "network.segments must hold at least one segment");
+    if (network.segments.empty() && !section.describes())
+      section.error_at("segments", "network.segments must hold at least one segment");
   }
   read_spec(section, network.whole);
   if (section.describes()) return;
@@ -56,7 +59,8 @@ void read_network(Section& root, NetworkConfig& network) {
   }
   for (const char* other : {"cuts", "zoo", "layers"})
     if (section.has(other))
-      section.error_at(other, "network holds both segments and " + std::string(other), "give each segment by itself, or one network with cuts");
+      section.error_at(other, "network holds both segments and " + std::string(other),
+                       "give each segment by itself, or one network with cuts");
 }
 
 }  // namespace sutura

@@ -17,8 +17,9 @@ void read_node(Section& item, NodeConfig& node) {
   int kinds = 0;
   for (const std::string_view kind : {"source", "segment", "join", "loss"}) kinds += item.has(kind) ? 1 : 0;
   if (kinds != 1 && !item.describes())
-    item.error(item.path() + " must hold exactly one of source, segment, join, loss (found " + std::to_string(kinds) + ")",
-               "for example {name: front, at: hospital, segment: front}");
+    item.error(
+        item.path() + " must hold exactly one of source, segment, join, loss (found " + std::to_string(kinds) + ")",
+        "for example {name: front, at: hospital, segment: front}");
   if (item.has("source")) {
     std::optional<NodeKind> kind;
     item.choice({"source", "The node gives the records' features or their labels."}, kSources, kind);
@@ -44,7 +45,8 @@ void read_node(Section& item, NodeConfig& node) {
 GuardKind read_guard(Section& route, const Key& leg) {
   GuardKind guard = GuardKind::kNone;
   route.section_or_defaults(leg).choice(
-      {"guard", "`rows`: what crosses is released through the mechanism of `privacy`; `none`: it crosses as it is."}, kGuards, guard);
+      {"guard", "`rows`: what crosses is released through the mechanism of `privacy`; `none`: it crosses as it is."},
+      kGuards, guard);
   return guard;
 }
 
@@ -67,13 +69,15 @@ void read_topology(Section& root, TopologyConfig& topology) {
   for (Section& item : section.sections({"routes", "Which node feeds which.", Need::kRequired})) {
     RouteConfig& route = topology.routes.emplace_back();
     item.text({"from", "Node that sends activations.", Need::kRequired}, TextRule::kIdentifier, route.from);
-    item.text({"to", "Node that receives them and sends gradients back.", Need::kRequired}, TextRule::kIdentifier, route.to);
+    item.text({"to", "Node that receives them and sends gradients back.", Need::kRequired}, TextRule::kIdentifier,
+              route.to);
     route.activation = read_guard(item, {"activation", "The forward leg."});
     route.gradient = read_guard(item, {"gradient", "The backward leg."});
   }
   for (Section& item : section.sections({"deliver", "Weights handed over when training ends."})) {
     DeliverConfig& deliver = topology.deliver.emplace_back();
-    item.text({"segment", "Segment whose weights are handed over.", Need::kRequired}, TextRule::kIdentifier, deliver.segment);
+    item.text({"segment", "Segment whose weights are handed over.", Need::kRequired}, TextRule::kIdentifier,
+              deliver.segment);
     item.text({"to", "Party that receives them.", Need::kRequired}, TextRule::kIdentifier, deliver.to);
   }
 }
@@ -83,8 +87,9 @@ void read_schedule(Section& root, ScheduleConfig& schedule) {
       {"together", Visit::kTogether}, {"in_turn", Visit::kInTurn}, {"shuffled", Visit::kShuffled}};
   static constexpr Choice<Tail> kTails[] = {{"shared", Tail::kShared}, {"per_client", Tail::kPerClient}};
   Section section = root.section_or_defaults({"schedule", "Who trains when, and what is averaged."});
-  section.choice({"visit", "`together`: all sites in each step; `in_turn`: one site after the other; `shuffled`: in turn, "
-                           "in a new order each round."},
+  section.choice({"visit",
+                  "`together`: all sites in each step; `in_turn`: one site after the other; `shuffled`: in turn, "
+                  "in a new order each round."},
                  kVisits, schedule.visit);
   section.choice({"tail", "`per_client`: the server keeps one tail per site."}, kTails, schedule.tail);
   section.texts({"average", "Segments averaged over their replicas at the end of a round, weighted by samples."},

@@ -59,7 +59,8 @@ const YamlNode* Section::take(const Key& key, const std::string& type, const std
   const std::string path = path_of(key.name);
   if (describes()) {
     const std::string unit = key.unit.empty() ? "" : " (" + std::string(key.unit) + ")";
-    const std::string fallback = key.need == Need::kRequired ? "required" : std::string(key.otherwise.empty() ? otherwise : key.otherwise);
+    const std::string fallback =
+        key.need == Need::kRequired ? "required" : std::string(key.otherwise.empty() ? otherwise : key.otherwise);
     reader_->described_.push_back({path, type + unit, fallback, std::string(key.doc), scope_of(key)});
     return nullptr;
   }
@@ -122,8 +123,10 @@ std::vector<Section> Section::sections(const Key& key) {
   for (std::size_t i = 0; i < node->children.size(); ++i) {
     const YamlNode& item = node->children[i];
     const std::string path = item_path(path_of(key.name), i);
-    if (item.form == NodeForm::kMap) all.push_back(Section(*reader_, &item, path, scope_of(key)));
-    else if (item.form != NodeForm::kBroken) wrong(path, item, "a map of keys");
+    if (item.form == NodeForm::kMap)
+      all.push_back(Section(*reader_, &item, path, scope_of(key)));
+    else if (item.form != NodeForm::kBroken)
+      wrong(path, item, "a map of keys");
   }
   return all;
 }
@@ -176,8 +179,10 @@ bool Section::overridden(std::string_view name) const {
 }
 
 void Section::error(std::string message, std::string hint) const {
-  if (node_ != nullptr) reader_->found_.add(node_->key_at, std::move(message), std::move(hint));
-  else reader_->error_at(path_, std::move(message), std::move(hint));
+  if (node_ != nullptr)
+    reader_->found_.add(node_->key_at, std::move(message), std::move(hint));
+  else
+    reader_->error_at(path_, std::move(message), std::move(hint));
 }
 
 void Section::error_at(std::string_view name, std::string message, std::string hint) const {

@@ -21,11 +21,11 @@ enum class Need { kOptional, kRequired };
 /// One key of the study file. Designated initialisers make a list of these read like the reference page they generate.
 struct Key {
   std::string_view name;
-  std::string_view doc;                 ///< one sentence for the reference page, also the hint when a required key is missing
+  std::string_view doc;  ///< one sentence for the reference page, also the hint when a required key is missing
   Need need = Need::kOptional;
-  Scope scope = Scope::kShared;         ///< a key inside a local section is local whatever this says
+  Scope scope = Scope::kShared;  ///< a key inside a local section is local whatever this says
   std::string_view unit = {};
-  std::string_view otherwise = {};      ///< reference page: the default in words, where it is computed
+  std::string_view otherwise = {};  ///< reference page: the default in words, where it is computed
 };
 
 /// Only the ends that are given bind; NaN and infinity never pass.
@@ -114,8 +114,10 @@ class Section {
   void choice(const Key& key, const Choice<E> (&choices)[N], std::optional<E>& into);
   /// All keys nobody has asked for so far, as options of a layer or a ready network.
   void options(std::string_view doc, Options& into);
-  /// All keys nobody has asked for so far, each with a list of texts; `placeholder` stands for the key on the reference page.
-  void text_lists(std::string_view placeholder, std::string_view doc, std::map<std::string, std::vector<std::string>>& into);
+  /// All keys nobody has asked for so far, each with a list of texts; `placeholder` stands for the key on the reference
+  /// page.
+  void text_lists(std::string_view placeholder, std::string_view doc,
+                  std::map<std::string, std::vector<std::string>>& into);
 
   /// The same with lists of integers.
   void integer_lists(std::string_view placeholder, std::string_view doc, const IntegerRange& range,
@@ -127,7 +129,8 @@ class Section {
   Section section_or_defaults(const Key& key);
   std::vector<Section> sections(const Key& key);  ///< a list of maps
   /// All keys nobody has asked for so far, each with a map.
-  std::vector<std::pair<std::string, Section>> named_sections(std::string_view placeholder, std::string_view doc, TextRule rule);
+  std::vector<std::pair<std::string, Section>> named_sections(std::string_view placeholder, std::string_view doc,
+                                                              TextRule rule);
 
   bool has(std::string_view name) const;
   /// For keys that take a word or a map. Both hold when describing.
@@ -152,12 +155,14 @@ class Section {
   const YamlNode* take(const Key& key, const std::string& type, const std::string& otherwise);
   void record(const Key& key, std::string value, const YamlNode* node);
   void wrong(const std::string& path, const YamlNode& node, const std::string& wanted, std::string hint = {}) const;
-  std::optional<std::int64_t> to_integer(const std::string& path, const YamlNode& node, const IntegerRange& range) const;
+  std::optional<std::int64_t> to_integer(const std::string& path, const YamlNode& node,
+                                         const IntegerRange& range) const;
   std::optional<double> to_number(const std::string& path, const YamlNode& node, const NumberRange& range) const;
   std::optional<std::string> to_text(const std::string& path, const YamlNode& node, TextRule rule) const;
   std::vector<std::string> to_texts(const std::string& path, const YamlNode& node, TextRule rule) const;
   std::optional<Option> to_option(const std::string& path, const YamlNode& node) const;
-  std::optional<std::size_t> pick(const Key& key, const std::vector<std::string>& names, std::optional<std::size_t> otherwise);
+  std::optional<std::size_t> pick(const Key& key, const std::vector<std::string>& names,
+                                  std::optional<std::size_t> otherwise);
   std::vector<const YamlNode*> remaining() const;
 
   Reader* reader_;

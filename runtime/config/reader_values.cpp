@@ -15,18 +15,27 @@ constexpr std::string_view kNone = "(none)";
 
 std::string found_text(const YamlNode& node) {
   switch (node.form) {
-    case NodeForm::kNull: return "found nothing";
-    case NodeForm::kList: return "found a list";
-    case NodeForm::kMap: return "found a map";
-    case NodeForm::kBroken: return "found something else";
-    case NodeForm::kScalar: break;
+    case NodeForm::kNull:
+      return "found nothing";
+    case NodeForm::kList:
+      return "found a list";
+    case NodeForm::kMap:
+      return "found a map";
+    case NodeForm::kBroken:
+      return "found something else";
+    case NodeForm::kScalar:
+      break;
   }
   if (node.quoting == Quoting::kQuoted) return "found the text \"" + printable(node.text) + "\"";
   switch (scalar_kind(node.text)) {
-    case ScalarKind::kText: return "found the text " + printable(node.text);
-    case ScalarKind::kFlag: return "found the boolean " + node.text;
-    case ScalarKind::kInteger: return "found the integer " + printable(node.text);
-    case ScalarKind::kNumber: return "found the number " + printable(node.text);
+    case ScalarKind::kText:
+      return "found the text " + printable(node.text);
+    case ScalarKind::kFlag:
+      return "found the boolean " + node.text;
+    case ScalarKind::kInteger:
+      return "found the integer " + printable(node.text);
+    case ScalarKind::kNumber:
+      return "found the number " + printable(node.text);
   }
   return "found something else";
 }
@@ -43,10 +52,14 @@ std::string kind_hint(const YamlNode& node) {
 
 std::string rule_text(TextRule rule) {
   switch (rule) {
-    case TextRule::kAny: return "text";
-    case TextRule::kNotEmpty: return "text, not empty";
-    case TextRule::kName: return "name";
-    case TextRule::kIdentifier: return "name, no dots";
+    case TextRule::kAny:
+      return "text";
+    case TextRule::kNotEmpty:
+      return "text, not empty";
+    case TextRule::kName:
+      return "name";
+    case TextRule::kIdentifier:
+      return "name, no dots";
   }
   return "text";
 }
@@ -57,9 +70,9 @@ bool follows(TextRule rule, const std::string& text) {
   // Names become names of files and folders: never "." or "..".
   if (text.find_first_not_of('.') == std::string::npos) return false;
   return text.size() <= 64 && std::all_of(text.begin(), text.end(), [rule](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-           (c == '.' && rule == TextRule::kName);
-  });
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+                  (c == '.' && rule == TextRule::kName);
+         });
 }
 
 std::string joined(const std::vector<std::string>& names, std::string_view quote) {
@@ -106,10 +119,12 @@ std::string IntegerRange::text() const {
 }
 
 void Section::wrong(const std::string& path, const YamlNode& node, const std::string& wanted, std::string hint) const {
-  reader_->found_.add(node.at, printable(path, 120) + " must be " + wanted + " (" + found_text(node) + ")", std::move(hint));
+  reader_->found_.add(node.at, printable(path, 120) + " must be " + wanted + " (" + found_text(node) + ")",
+                      std::move(hint));
 }
 
-std::optional<std::int64_t> Section::to_integer(const std::string& path, const YamlNode& node, const IntegerRange& range) const {
+std::optional<std::int64_t> Section::to_integer(const std::string& path, const YamlNode& node,
+                                                const IntegerRange& range) const {
   if (!plain(node) || scalar_kind(node.text) != ScalarKind::kInteger) {
     std::string hint = kind_hint(node);
     if (plain(node) && hint.empty())
@@ -124,7 +139,8 @@ std::optional<std::int64_t> Section::to_integer(const std::string& path, const Y
   return std::nullopt;
 }
 
-std::optional<double> Section::to_number(const std::string& path, const YamlNode& node, const NumberRange& range) const {
+std::optional<double> Section::to_number(const std::string& path, const YamlNode& node,
+                                         const NumberRange& range) const {
   const ScalarKind kind = plain(node) ? scalar_kind(node.text) : ScalarKind::kText;
   if (kind != ScalarKind::kInteger && kind != ScalarKind::kNumber) {
     wrong(path, node, "a number", kind_hint(node));
@@ -194,7 +210,8 @@ void Section::integer(const Key& key, const IntegerRange& range, std::uint64_t& 
 
 void Section::number(const Key& key, const NumberRange& range, std::optional<double>& into) {
   const std::string limits = range.text();
-  const YamlNode* node = take(key, "number" + (limits.empty() ? "" : ", " + limits), into ? number_text(*into) : std::string(kNone));
+  const YamlNode* node =
+      take(key, "number" + (limits.empty() ? "" : ", " + limits), into ? number_text(*into) : std::string(kNone));
   if (node == nullptr) return;
   if (const auto value = to_number(path_of(key.name), *node, range)) {
     into = value;
@@ -227,7 +244,8 @@ void Section::numbers(const Key& key, const NumberRange& range, std::vector<doub
 
 void Section::integers(const Key& key, const IntegerRange& range, std::vector<std::int64_t>& into) {
   const std::string path = path_of(key.name);
-  const YamlNode* node = take(key, "list of integers, each " + range.text(), into.empty() ? std::string(kNone) : OptionText{}(into));
+  const YamlNode* node =
+      take(key, "list of integers, each " + range.text(), into.empty() ? std::string(kNone) : OptionText{}(into));
   if (node == nullptr) return;
   if (node->form != NodeForm::kList || node->children.empty()) {
     wrong(path, *node, "a list of integers");
@@ -274,7 +292,8 @@ std::optional<std::size_t> Section::pick(const Key& key, const std::vector<std::
   const auto it = node->form == NodeForm::kScalar ? std::find(names.begin(), names.end(), node->text) : names.end();
   if (it == names.end()) {
     const auto near = node->form == NodeForm::kScalar ? nearest_name(node->text, names) : std::nullopt;
-    wrong(path_of(key.name), *node, (names.size() == 1 ? "" : "one of ") + joined(names, ""), near ? "did you mean " + *near + "?" : "");
+    wrong(path_of(key.name), *node, (names.size() == 1 ? "" : "one of ") + joined(names, ""),
+          near ? "did you mean " + *near + "?" : "");
     return std::nullopt;
   }
   record(key, *it, node);
@@ -292,8 +311,10 @@ std::optional<Option> Section::to_option(const std::string& path, const YamlNode
       case ScalarKind::kNumber:
         if (const auto value = to_number(path, node, {})) return Option(*value);
         return std::nullopt;
-      case ScalarKind::kFlag: return Option(node.text);
-      case ScalarKind::kText: break;
+      case ScalarKind::kFlag:
+        return Option(node.text);
+      case ScalarKind::kText:
+        break;
     }
     // `010`, `.inf` or `yes` as an option is a slip, never a word.
     const std::string hint = scalar_hint(node.text);
@@ -331,7 +352,8 @@ void Section::options(std::string_view doc, Options& into) {
   }
 }
 
-void Section::text_lists(std::string_view placeholder, std::string_view doc, std::map<std::string, std::vector<std::string>>& into) {
+void Section::text_lists(std::string_view placeholder, std::string_view doc,
+                         std::map<std::string, std::vector<std::string>>& into) {
   std::vector<std::string> unused;
   if (describes()) texts({placeholder, doc}, TextRule::kAny, unused);
   for (const YamlNode* member : remaining()) {
@@ -365,9 +387,11 @@ void Section::path(const Key& key, std::filesystem::path& into) {
       continue;
     }
     const std::size_t end = text->find('}', i);
-    const std::string name = text->compare(i, 2, "${") == 0 && end != std::string::npos ? text->substr(i + 2, end - i - 2) : "";
+    const std::string name =
+        text->compare(i, 2, "${") == 0 && end != std::string::npos ? text->substr(i + 2, end - i - 2) : "";
     if (!follows(TextRule::kIdentifier, name) || name.find('-') != std::string::npos)
-      return reader_->found_.add(node->at, where + " holds a $ that begins no variable", "variables are written ${NAME}");
+      return reader_->found_.add(node->at, where + " holds a $ that begins no variable",
+                                 "variables are written ${NAME}");
     const char* value = std::getenv(name.c_str());
     if (value == nullptr || *value == '\0')
       return reader_->found_.add(node->at, where + " uses ${" + name + "}, which is not set in the environment",
@@ -376,7 +400,8 @@ void Section::path(const Key& key, std::filesystem::path& into) {
     i = end;
   }
   const std::filesystem::path given(expanded);
-  into = (given.is_absolute() ? given : reader_->found_.sources().at(node->at.source).folder / given).lexically_normal();
+  into =
+      (given.is_absolute() ? given : reader_->found_.sources().at(node->at.source).folder / given).lexically_normal();
   record(key, quoted_text(into.string()), node);
 }
 

@@ -149,7 +149,8 @@ std::string nearest_hint(std::string_view word, const std::vector<std::string>& 
   if (const auto near = nearest_name(word, names)) return "did you mean " + printable(*near) + "?";
   if (names.empty()) return {};
   std::string all;
-  for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 20); ++i) all += (i == 0 ? "" : ", ") + printable(names[i]);
+  for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 20); ++i)
+    all += (i == 0 ? "" : ", ") + printable(names[i]);
   return "known here: " + all + (names.size() > 20 ? ", ..." : "");
 }
 

@@ -17,7 +17,8 @@ ScalarKind scalar_kind(std::string_view plain);
 std::optional<std::int64_t> parse_integer(std::string_view plain);
 /// Nothing when the text is no decimal number, or its value is not finite.
 std::optional<double> parse_number(std::string_view plain);
-/// Why a plain text that a person may take for a number or a boolean is none (`010`, `0x1F`, `yes`, `.inf`); may be empty.
+/// Why a plain text that a person may take for a number or a boolean is none (`010`, `0x1F`, `yes`, `.inf`); may be
+/// empty.
 std::string scalar_hint(std::string_view plain);
 
 /// Canonical texts: the same value always gives the same text, different values of one key never do.

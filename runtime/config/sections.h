@@ -4,8 +4,8 @@
 
 namespace sutura {
 
-/// One function per top-level part of a study file. Each names its keys, ranges, defaults and meanings once; loading and
-/// the reference page both run through them. `root` is the whole file.
+/// One function per top-level part of a study file. Each names its keys, ranges, defaults and meanings once; loading
+/// and the reference page both run through them. `root` is the whole file.
 void read_topology(Section& root, TopologyConfig& topology);
 void read_schedule(Section& root, ScheduleConfig& schedule);
 void read_data(Section& root, DataConfig& data);

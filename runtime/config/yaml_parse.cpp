@@ -22,7 +22,8 @@ constexpr std::string_view kCore = "tag:yaml.org,2002:";
 void check_characters(std::string_view text, int source, Diagnostics& found) {
   const Position whole{source, 0, 0};
   const auto starts = [&](std::string_view prefix) { return text.starts_with(prefix); };
-  if (starts("\xEF\xBB\xBF")) found.stop(whole, "the file begins with a byte order mark", "save it as UTF-8 without BOM");
+  if (starts("\xEF\xBB\xBF"))
+    found.stop(whole, "the file begins with a byte order mark", "save it as UTF-8 without BOM");
   if (starts("\xFF\xFE") || starts("\xFE\xFF") || starts(std::string_view("\0\0\xFE\xFF", 4)))
     found.stop(whole, "the file is UTF-16 or UTF-32", "save it as UTF-8");
   int line = 1, column = 1;
@@ -69,10 +70,12 @@ class TreeBuilder : public YAML::EventHandler {
     close(std::move(node));
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    found_.add(position(mark), "aliases are not allowed", "write the value out, or put it into a file of its own and include it");
+    found_.add(position(mark), "aliases are not allowed",
+               "write the value out, or put it into a file of its own and include it");
     close(make(NodeForm::kBroken, mark, "?", 0));
   }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
     YamlNode node = make(NodeForm::kScalar, mark, tag, anchor);
     node.quoting = tag == "!" || tag == std::string(kCore) + "str" ? Quoting::kQuoted : Quoting::kPlain;
     node.text = value;
@@ -84,7 +87,8 @@ class TreeBuilder : public YAML::EventHandler {
     open(make(NodeForm::kList, mark, tag, anchor));
   }
   void OnSequenceEnd() override { leave(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
     open(make(NodeForm::kMap, mark, tag, anchor));
   }
   void OnMapEnd() override { leave(); }
@@ -93,8 +97,8 @@ class TreeBuilder : public YAML::EventHandler {
   struct Frame {
     YamlNode node;
     std::map<std::string, Position, std::less<>> seen;
-    bool has_key = false;   // the next node closed inside a map is the value of `key`
-    bool keep = true;       // false: the key was reported, its value is dropped
+    bool has_key = false;  // the next node closed inside a map is the value of `key`
+    bool keep = true;      // false: the key was reported, its value is dropped
     std::string key;
     Position key_at;
   };
@@ -104,7 +108,8 @@ class TreeBuilder : public YAML::EventHandler {
     node.form = form;
     node.at = position(mark);
     if (--nodes_left_ < 0)
-      found_.stop(node.at, "the study holds more than " + std::to_string(limits_.nodes) + " values", "is this the right file?");
+      found_.stop(node.at, "the study holds more than " + std::to_string(limits_.nodes) + " values",
+                  "is this the right file?");
     if (anchor != 0) found_.add(node.at, "anchors are not allowed", "write the value out where it is needed");
     static constexpr std::array<std::string_view, 7> kTags{"str", "int", "float", "bool", "null", "seq", "map"};
     const bool core = tag.starts_with(kCore) &&
@@ -119,8 +124,10 @@ class TreeBuilder : public YAML::EventHandler {
     const auto start = static_cast<std::size_t>(mark.pos);
     if (start >= text_.size() || (text_[start] != '"' && text_[start] != '\'')) return;
     for (std::size_t i = start + 1; i < text_.size(); ++i) {
-      if (text_[start] == '"' && text_[i] == '\\') ++i;
-      else if (text_[i] == text_[start]) return;
+      if (text_[start] == '"' && text_[i] == '\\')
+        ++i;
+      else if (text_[i] == text_[start])
+        return;
     }
     found_.stop(at, "the quotes that open here are never closed");
   }
@@ -128,8 +135,10 @@ class TreeBuilder : public YAML::EventHandler {
   std::string path() const {
     std::string text;
     for (const Frame& frame : frames_) {
-      if (frame.node.form == NodeForm::kList) text = item_path(text, frame.node.children.size());
-      else if (frame.has_key) text = member_path(text, frame.key);
+      if (frame.node.form == NodeForm::kList)
+        text = item_path(text, frame.node.children.size());
+      else if (frame.has_key)
+        text = member_path(text, frame.key);
     }
     return text;
   }

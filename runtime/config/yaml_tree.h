@@ -16,10 +16,10 @@ enum class Quoting { kPlain, kQuoted };
 struct YamlNode {
   NodeForm form = NodeForm::kNull;
   Quoting quoting = Quoting::kPlain;
-  std::string text;    ///< kScalar
-  std::string key;     ///< when the parent is a map
-  Position key_at;     ///< place of the key; of the value itself inside a list
-  Position at;         ///< place of the value
+  std::string text;                ///< kScalar
+  std::string key;                 ///< when the parent is a map
+  Position key_at;                 ///< place of the key; of the value itself inside a list
+  Position at;                     ///< place of the value
   std::vector<YamlNode> children;  ///< items of a list, members of a map
 
   const YamlNode* find(std::string_view member) const;
@@ -37,8 +37,8 @@ struct YamlLimits {
 
 /// Reads one YAML document from text. Reported and replaced by kBroken: anchors, aliases, tags outside the core schema.
 /// Reported and left out: duplicate keys (the first stays), keys that are no text. `nodes_left` counts down.
-/// Errors: kConfig at once for what is not one UTF-8 YAML document (syntax, BOM, tabs as indentation, control characters,
-/// a second document) or goes over a limit.
+/// Errors: kConfig at once for what is not one UTF-8 YAML document (syntax, BOM, tabs as indentation, control
+/// characters, a second document) or goes over a limit.
 YamlNode parse_yaml(std::string_view text, int source, const YamlLimits& limits, int& nodes_left, Diagnostics& found);
 
 /// Loads a study file: its includes first (in order, later ones win), then the file itself, then `overrides`

@@ -100,7 +100,8 @@ SegmentCopy& Executor::copy_for(const std::string& segment, std::uint32_t lane) 
 }
 
 StepResult Executor::run(const Step& step) {
-  result_ = StepResult{0.0, step.records};
+  result_ = StepResult{};
+  for (const Part& p : step.parts) result_.records += mine(p) ? p.count : 0;
   const Program& program = setup_.plan.program(setup_.self.party, step.purpose);
   std::vector<Slots> slots(step.parts.size());
   for (const auto& turn : program.turns)

@@ -39,7 +39,7 @@ struct Scores {
 
 struct StepResult {
   double loss = 0.0;  ///< mean over the step's records, summed over this party's parts; 0 where the loss is elsewhere
-  std::int64_t records = 0;
+  std::int64_t records = 0;  ///< of the parts that ran here
 };
 
 /// Everything a party needs to run programs.

@@ -51,7 +51,8 @@ class Run {
     if (hooks_.stop_requested && hooks_.stop_requested()) throw Error(Errc::kInterrupted, "stopped by a signal");
     const StepResult r = executor_.run(s);
     if (s.purpose == Purpose::kTrain) {
-      loss_ += r.loss * static_cast<double>(r.records);
+      loss_ += r.loss * static_cast<double>(s.records);
+      loss_records_ += s.records;
       records_ += r.records;
     }
     if (hooks_.on_step) hooks_.on_step(s, r);
@@ -63,6 +64,7 @@ class Run {
 
   EpochRecord train_epoch(std::int64_t epoch) {
     loss_ = 0.0;
+    loss_records_ = 0;
     records_ = 0;
     const auto start = std::chrono::steady_clock::now();
     for (const Step& s : setup_.planner.training(epoch)) step(s);
@@ -71,7 +73,7 @@ class Run {
     r.epoch = epoch;
     r.seconds = seconds_since(start);
     r.records = records_;
-    if (holds_loss_) r.train_loss = loss_ / static_cast<double>(std::max<std::int64_t>(1, records_));
+    if (holds_loss_) r.train_loss = loss_ / static_cast<double>(std::max<std::int64_t>(1, loss_records_));
     result_.seconds += r.seconds;
     result_.records += records_;
     return r;
@@ -237,6 +239,7 @@ class Run {
   const bool holds_loss_;
   PartyResult result_;
   double loss_ = 0.0;
+  std::int64_t loss_records_ = 0;
   std::int64_t records_ = 0;
   std::map<std::string, Tensor> trained_;
   std::vector<std::map<std::string, Tensor>> control_weights_;

@@ -162,6 +162,7 @@ int run_program(const std::function<int()>& body) {
   try {
     return body();
   } catch (const Error& e) {
+    // A finding in a study already reads like a compiler's line.
     std::cerr << (e.code() == Errc::kConfig ? "" : "error: ") << e.what() << std::endl;
     return exit_status(e.code());
   } catch (const std::bad_alloc&) {

@@ -28,6 +28,9 @@ int generate(const KeysArguments& a) {
   nlohmann::json made = nlohmann::json::array();
   std::string lines;
   if (!a.authorise.empty() && std::filesystem::exists(a.authorise)) lines = read_text_file(a.authorise);
+  std::error_code failed;
+  if (std::filesystem::create_directories(a.folder, failed)) std::filesystem::permissions(a.folder, std::filesystem::perms::owner_all);
+  require(!failed, Errc::kResources, a.folder.string() + ": cannot create: " + failed.message());
   for (const std::string& name : a.names) {
     const std::string key = generate_keys(a.folder, name);
     made.push_back({{"name", name}, {"fingerprint", fingerprint(key)}, {"public", (a.folder / (name + ".public")).string()},

@@ -10,12 +10,12 @@
 namespace sutura {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::Pair;
 using sutura::testing::kStudy;
 using sutura::testing::study_with;
 using sutura::testing::StudyFolder;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Pair;
 
 class LoadStudy : public StudyFolder {};
 
@@ -136,7 +136,8 @@ TEST_F(LoadStudy, EveryOtherKeyArrives) {
   EXPECT_THAT(c.data.scale, ElementsAre(0.25));
   EXPECT_EQ(c.data.partition, PartitionBy::kLabelSkew);
   EXPECT_EQ(c.data.partition_alpha, 0.3);
-  EXPECT_THAT(c.data.party_columns, ElementsAre(Pair("clinic", ElementsAre("age", "blood pressure")), Pair("lab", ElementsAre("0x"))));
+  EXPECT_THAT(c.data.party_columns,
+              ElementsAre(Pair("clinic", ElementsAre("age", "blood pressure")), Pair("lab", ElementsAre("0x"))));
   EXPECT_THAT(c.data.record_shape, ElementsAre(28, 28, 1));
   EXPECT_THAT(c.data.party_shapes, ElementsAre(Pair("clinic", ElementsAre(2)), Pair("lab", ElementsAre(1))));
   EXPECT_EQ(c.data.augment_shift, 2);
@@ -189,24 +190,29 @@ TEST_F(LoadStudy, EveryOtherKeyArrives) {
 }
 
 TEST_F(LoadStudy, TablesTakeTextsAsWritten) {
-  const StudyConfig c = load(study_with("classes: [\"0\", \"1\"]",
-                                        "classes: [0, yes, 010]\n    features: [age, 1.50]\n"
-                                        "    categories: {sex: [f, m], \"blood type\": [A, no]}\n    missing: [\"\", NA, -9]\n    drop: [id]"))
-                            .config;
+  const StudyConfig c =
+      load(study_with(
+               "classes: [\"0\", \"1\"]",
+               "classes: [0, yes, 010]\n    features: [age, 1.50]\n"
+               "    categories: {sex: [f, m], \"blood type\": [A, no]}\n    missing: [\"\", NA, -9]\n    drop: [id]"))
+          .config;
   EXPECT_THAT(c.data.table->classes, ElementsAre("0", "yes", "010"));
   EXPECT_THAT(c.data.table->features, ElementsAre("age", "1.50"));
-  EXPECT_THAT(c.data.table->categories, ElementsAre(Pair("blood type", ElementsAre("A", "no")), Pair("sex", ElementsAre("f", "m"))));
+  EXPECT_THAT(c.data.table->categories,
+              ElementsAre(Pair("blood type", ElementsAre("A", "no")), Pair("sex", ElementsAre("f", "m"))));
   EXPECT_THAT(c.data.table->missing, ElementsAre("", "NA", "-9"));
   EXPECT_THAT(c.data.table->drop, ElementsAre("id"));
 }
 
 TEST_F(LoadStudy, StandardizeAndPartitionTakeAWordOrAMap) {
-  EXPECT_EQ(load(study_with("  sites:", "  standardize: training\n  partition: evenly\n  sites:")).config.data.standardize,
-            Standardize::kTraining);
+  EXPECT_EQ(
+      load(study_with("  sites:", "  standardize: training\n  partition: evenly\n  sites:")).config.data.standardize,
+      Standardize::kTraining);
   const auto by = load(study_with("  sites:", "  partition: {by: column, column: site}\n  sites:")).config.data;
   EXPECT_EQ(by.partition, PartitionBy::kColumn);
   EXPECT_EQ(by.partition_column, "site");
-  EXPECT_THAT(report(study_with("  sites:", "  partition: column\n  sites:")), HasSubstr("data.partition must be evenly"));
+  EXPECT_THAT(report(study_with("  sites:", "  partition: column\n  sites:")),
+              HasSubstr("data.partition must be evenly"));
 }
 
 TEST_F(LoadStudy, PathsAreRelativeToTheFileThatNamesThem) {
@@ -226,7 +232,8 @@ TEST_F(LoadStudy, EveryKeyHasAValueAndAnOrigin) {
   write("parts/base.yaml", "training:\n  batch_size: 64\n");
   const LoadedStudy study = load(std::string("include: [parts/base.yaml]\n") + kStudy, {"training.epochs=9"});
   std::map<std::string, OriginLine> lines;
-  for (const OriginLine& line : study.resolved) EXPECT_TRUE(lines.emplace(line.key, line).second) << line.key << " is there twice";
+  for (const OriginLine& line : study.resolved)
+    EXPECT_TRUE(lines.emplace(line.key, line).second) << line.key << " is there twice";
   const auto origin = [&](const std::string& key) { return without_folder(lines.at(key).origin); };
   EXPECT_EQ(origin("seed"), "study.yaml:3:1");
   EXPECT_EQ(origin("training.batch_size"), "parts/base.yaml:2:3");
@@ -241,7 +248,8 @@ TEST_F(LoadStudy, EveryKeyHasAValueAndAnOrigin) {
   EXPECT_EQ(lines.at("topology.nodes[2].segment").value, "front");
   EXPECT_EQ(lines.at("privacy.noise_multiplier").value, "(none)");
   for (const auto& [key, line] : lines) {
-    const bool local = key.ends_with(".path") || key.starts_with("connection.") || key.starts_with("compute.") || key == "output";
+    const bool local =
+        key.ends_with(".path") || key.starts_with("connection.") || key.starts_with("compute.") || key == "output";
     EXPECT_EQ(line.scope, local ? Scope::kLocal : Scope::kShared) << key;
   }
   const std::string printed = without_folder(print_config(study));

@@ -8,14 +8,15 @@
 namespace sutura {
 namespace {
 
+using sutura::testing::StudyFolder;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-using sutura::testing::StudyFolder;
 
 class YamlTree : public StudyFolder {
  protected:
   /// Loads without reading a study: only what the tree itself finds.
-  std::string findings(std::string_view text, const std::vector<std::string>& overrides = {}, const YamlLimits& limits = {}) {
+  std::string findings(std::string_view text, const std::vector<std::string>& overrides = {},
+                       const YamlLimits& limits = {}) {
     return findings_of(write("a.yaml", text), overrides, limits);
   }
   std::string findings_of(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},
@@ -56,40 +57,64 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"only_comments", "# nothing\n\n", "a.yaml: error: the file is empty"},
         Refused{"empty_document", "---\n", "a.yaml: error: the file is empty"},
         Refused{"a_list", "- a\n", "a.yaml:1:1: error: the file must hold a map of keys\n  - a\n  ^"},
-        Refused{"bom", "\xEF\xBB\xBF" "a: 1\n",
+        Refused{"bom",
+                "\xEF\xBB\xBF"
+                "a: 1\n",
                 "a.yaml: error: the file begins with a byte order mark\n  hint: save it as UTF-8 without BOM"},
-        Refused{"utf16", std::string("\xFF\xFE" "a\0:\0 \0001\0", 10), "a.yaml: error: the file is UTF-16 or UTF-32\n  hint: save it as UTF-8"},
-        Refused{"utf16_without_bom", std::string("a\0:\0", 4),
-                "a.yaml:1:2: error: a control character stands in the text\n  a?:?\n   ^\n  hint: is this a text file?"},
-        Refused{"latin1", "a: M\xFCnchen\n", "a.yaml:1:5: error: this is not UTF-8 text\n  a: M?nchen\n      ^\n  hint: save the file as UTF-8"},
-        Refused{"elf", "\x7f" "ELF\x02\x01", "a.yaml:1:1: error: a control character stands in the text\n  ?ELF??\n  ^\n  hint: is this a text file?"},
+        Refused{"utf16",
+                std::string("\xFF\xFE"
+                            "a\0:\0 \0001\0",
+                            10),
+                "a.yaml: error: the file is UTF-16 or UTF-32\n  hint: save it as UTF-8"},
+        Refused{
+            "utf16_without_bom", std::string("a\0:\0", 4),
+            "a.yaml:1:2: error: a control character stands in the text\n  a?:?\n   ^\n  hint: is this a text file?"},
+        Refused{"latin1", "a: M\xFCnchen\n",
+                "a.yaml:1:5: error: this is not UTF-8 text\n  a: M?nchen\n      ^\n  hint: save the file as UTF-8"},
+        Refused{
+            "elf",
+            "\x7f"
+            "ELF\x02\x01",
+            "a.yaml:1:1: error: a control character stands in the text\n  ?ELF??\n  ^\n  hint: is this a text file?"},
         Refused{"lone_carriage_return", "a: 1\rb: 2\n",
-                "a.yaml:1:5: error: a control character stands in the text\n  a: 1?b: 2\n      ^\n  hint: is this a text file?"},
-        Refused{"tab", "a:\n\tb: 1\n", "a.yaml:2:1: error: a tab is used as indentation\n   b: 1\n  ^\n  hint: indent with spaces"},
-        Refused{"tab_after_spaces", "a:\n  \tb: 1\n", "a.yaml:2:3: error: a tab is used as indentation\n     b: 1\n    ^\n  hint: indent with spaces"},
+                "a.yaml:1:5: error: a control character stands in the text\n  a: 1?b: 2\n      ^\n  hint: is this a "
+                "text file?"},
+        Refused{"tab", "a:\n\tb: 1\n",
+                "a.yaml:2:1: error: a tab is used as indentation\n   b: 1\n  ^\n  hint: indent with spaces"},
+        Refused{"tab_after_spaces", "a:\n  \tb: 1\n",
+                "a.yaml:2:3: error: a tab is used as indentation\n     b: 1\n    ^\n  hint: indent with spaces"},
         Refused{"two_documents", "a: 1\n---\nb: 2\n",
                 "a.yaml:2:1: error: a second document begins here\n  ---\n  ^\n  hint: a study is one YAML document"},
         Refused{"duplicate", "a: 1\nb:\n  c: 1\n  c: 2\n",
                 "a.yaml:4:3: error: duplicate key b.c\n    c: 2\n    ^\n  hint: it is set first in line 3"},
         Refused{"duplicate_in_list", "a:\n  - {k: 1, k: 2}\n",
-                "a.yaml:2:12: error: duplicate key a[0].k\n    - {k: 1, k: 2}\n             ^\n  hint: it is set first in line 2"},
-        Refused{"integer_key", "a:\n  1: x\n", "a.yaml:2:3: error: this key is not a text (in a)\n    1: x\n    ^\n  hint: put it in quotes: \"1\""},
-        Refused{"boolean_key", "true: x\n", "a.yaml:1:1: error: this key is not a text\n  true: x\n  ^\n  hint: put it in quotes: \"true\""},
+                "a.yaml:2:12: error: duplicate key a[0].k\n    - {k: 1, k: 2}\n             ^\n  hint: it is set first "
+                "in line 2"},
+        Refused{"integer_key", "a:\n  1: x\n",
+                "a.yaml:2:3: error: this key is not a text (in a)\n    1: x\n    ^\n  hint: put it in quotes: \"1\""},
+        Refused{"boolean_key", "true: x\n",
+                "a.yaml:1:1: error: this key is not a text\n  true: x\n  ^\n  hint: put it in quotes: \"true\""},
         Refused{"list_key", "? [a, b]\n: x\n", "a.yaml:1:3: error: this key is not a text\n  ? [a, b]\n    ^"},
         Refused{"anchor", "a: &here 1\n",
-                "a.yaml:1:4: error: anchors are not allowed\n  a: &here 1\n     ^\n  hint: write the value out where it is needed"},
+                "a.yaml:1:4: error: anchors are not allowed\n  a: &here 1\n     ^\n  hint: write the value out where "
+                "it is needed"},
         Refused{"tag", "a: !python/object x\n",
-                "a.yaml:1:4: error: the tag !python/object is not allowed\n  a: !python/object x\n     ^\n  hint: plain YAML values need no tags"},
+                "a.yaml:1:4: error: the tag !python/object is not allowed\n  a: !python/object x\n     ^\n  hint: "
+                "plain YAML values need no tags"},
         Refused{"binary_tag", "a: !!binary aGk=\n",
-                "a.yaml:1:4: error: the tag tag:yaml.org,2002:binary is not allowed\n  a: !!binary aGk=\n     ^\n  hint: plain YAML values need no tags"},
+                "a.yaml:1:4: error: the tag tag:yaml.org,2002:binary is not allowed\n  a: !!binary aGk=\n     ^\n  "
+                "hint: plain YAML values need no tags"},
         Refused{"include_no_list", "include: b.yaml\n",
-                "a.yaml:1:10: error: include must be a list of files\n  include: b.yaml\n           ^\n  hint: include: [topologies/vanilla.yaml]"},
-        Refused{"include_absolute", "include: [/b.yaml]\n",
-                "a.yaml:1:11: error: include must name files relative to this one\n  include: [/b.yaml]\n            ^"}),
+                "a.yaml:1:10: error: include must be a list of files\n  include: b.yaml\n           ^\n  hint: "
+                "include: [topologies/vanilla.yaml]"},
+        Refused{
+            "include_absolute", "include: [/b.yaml]\n",
+            "a.yaml:1:11: error: include must name files relative to this one\n  include: [/b.yaml]\n            ^"}),
     [](const auto& test) { return test.param.name; });
 
 TEST_F(YamlTree, SyntaxErrorsAreReportedAtTheirPlace) {
-  EXPECT_THAT(findings("a: 1\nb: [1, 2\nc: 3\n"), ::testing::ContainsRegex("^a\\.yaml:[23]:[0-9]+: error: not valid YAML: "));
+  EXPECT_THAT(findings("a: 1\nb: [1, 2\nc: 3\n"),
+              ::testing::ContainsRegex("^a\\.yaml:[23]:[0-9]+: error: not valid YAML: "));
   EXPECT_THAT(findings("a: 1\n  b: 2\n"), StartsWith("a.yaml:2:4: error: not valid YAML: "));
   EXPECT_EQ(findings("a: 'it''s'\nb: \"open \\\"\n"),
             "a.yaml:2:4: error: the quotes that open here are never closed\n  b: \"open \\\"\n     ^");
@@ -133,7 +158,9 @@ TEST_F(YamlTree, ManyFindingsAreCounted) {
 TEST_F(YamlTree, SizeDepthAndNodesAreBounded) {
   EXPECT_EQ(findings("a: \"" + std::string(10u << 20, 'x') + "\"\n"),
             "a.yaml: error: a.yaml is larger than 1024 KiB\n  hint: is this a study file?");
-  const auto nested = [](int depth) { return "a: " + std::string(depth - 1, '[') + std::string(depth - 1, ']') + "\n"; };
+  const auto nested = [](int depth) {
+    return "a: " + std::string(depth - 1, '[') + std::string(depth - 1, ']') + "\n";
+  };
   EXPECT_EQ(findings(nested(32)), "");
   EXPECT_THAT(findings(nested(33)), StartsWith("a.yaml:1:35: error: lists and maps are nested more than 32 deep"));
   EXPECT_THAT(findings("a: " + std::string(200'000, '[')), HasSubstr("nested more than 32 deep"));
@@ -150,16 +177,19 @@ TEST_F(YamlTree, WindowsLineEndsCountAsOne) {
   EXPECT_EQ(findings("a: 1\r\nb: 2\r\n"), "");
   EXPECT_EQ(text_at({"a"}), "1");
   EXPECT_EQ(text_at({"b"}), "2");
-  EXPECT_EQ(findings("a: 1\r\nb: &x 2\r\n"),
-            "a.yaml:2:4: error: anchors are not allowed\n  b: &x 2\n     ^\n  hint: write the value out where it is needed");
+  EXPECT_EQ(
+      findings("a: 1\r\nb: &x 2\r\n"),
+      "a.yaml:2:4: error: anchors are not allowed\n  b: &x 2\n     ^\n  hint: write the value out where it is needed");
 }
 
 TEST_F(YamlTree, ColumnsCountCharactersAndTheCaretCountsCells) {
   // 4 bytes of umlauts, then 2 wide characters of 2 cells each.
   EXPECT_EQ(findings("\"\xC3\xBC\xC3\xA4\": &x 1\n"),
-            "a.yaml:1:7: error: anchors are not allowed\n  \"\xC3\xBC\xC3\xA4\": &x 1\n        ^\n  hint: write the value out where it is needed");
+            "a.yaml:1:7: error: anchors are not allowed\n  \"\xC3\xBC\xC3\xA4\": &x 1\n        ^\n  hint: write the "
+            "value out where it is needed");
   EXPECT_EQ(findings("\"\xE7\x97\x85\xE9\x99\xA2\": &x 1\n"),
-            "a.yaml:1:7: error: anchors are not allowed\n  \"\xE7\x97\x85\xE9\x99\xA2\": &x 1\n          ^\n  hint: write the value out where it is needed");
+            "a.yaml:1:7: error: anchors are not allowed\n  \"\xE7\x97\x85\xE9\x99\xA2\": &x 1\n          ^\n  hint: "
+            "write the value out where it is needed");
 }
 
 TEST_F(YamlTree, LongLinesAreShownAroundTheCaret) {
@@ -224,7 +254,8 @@ TEST_F(YamlTree, MissingIncludesAreReportedWhereTheyAreNamed) {
 
 TEST_F(YamlTree, OverridesSetReplaceAndCreate) {
   const char* text = "a: {b: 1, l: [{k: 1}, {k: 2}]}\n\"odd key\": {x: 1}\n";
-  EXPECT_EQ(findings(text, {"a.b=[5, 6]", "a.l[1].k=7", "new.deep.key=x y, z", "\"odd key\".x=2", "a.b=8", "empty="}), "");
+  EXPECT_EQ(findings(text, {"a.b=[5, 6]", "a.l[1].k=7", "new.deep.key=x y, z", "\"odd key\".x=2", "a.b=8", "empty="}),
+            "");
   EXPECT_EQ(text_at({"a", "b"}), "8");
   EXPECT_EQ(root_.find("a")->find("l")->children[1].find("k")->text, "7");
   EXPECT_EQ(root_.find("a")->find("l")->children[0].find("k")->text, "1");
@@ -238,7 +269,8 @@ TEST_F(YamlTree, OverridesSetReplaceAndCreate) {
 
 TEST_F(YamlTree, BadOverridesAreReported) {
   const char* text = "a: {b: 1, l: [1]}\n";
-  EXPECT_EQ(findings(text, {"a.b"}), "command line: error: this is no override\n  a.b\n  ^\n  hint: write key.sub=value");
+  EXPECT_EQ(findings(text, {"a.b"}),
+            "command line: error: this is no override\n  a.b\n  ^\n  hint: write key.sub=value");
   for (const char* path : {"=1", ".a=1", "a..b=1", "a.=1", "a[x]=1", "[0]=1", "a[0=1", "\"a=1"})
     EXPECT_THAT(findings(text, {path}), StartsWith("command line: error: this is no override")) << path;
   EXPECT_THAT(findings(text, {"a.b.c=1"}), StartsWith("command line: error: a.b is not a map, so it has no key c"));

@@ -69,7 +69,8 @@ TEST_P(Gradient, EveryParameterAndTheInputMatchFiniteDifferences) {
   constexpr double kTolerance = 0.02;  // a missing factor, term or sign errs by 0.1 or more
   for (const ParamEntry& e : params.entries()) {
     if (e.role != ParamRole::kTrained) continue;
-    const auto at = params.values().f32().subspan(static_cast<std::size_t>(e.offset), static_cast<std::size_t>(e.shape.elements()));
+    const auto at =
+        params.values().f32().subspan(static_cast<std::size_t>(e.offset), static_cast<std::size_t>(e.shape.elements()));
     EXPECT_LT(error(at, part(params.grads(), e), e.name), kTolerance) << e.name;
     // Control: the check would have refused a gradient that is a tenth too large.
     std::vector<float> wrong(part(params.grads(), e).begin(), part(params.grads(), e).end());

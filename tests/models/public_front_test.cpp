@@ -126,7 +126,8 @@ TEST(BandEnergies, BrightnessAndContrastDoNotMatterTextureDoes) {
   Tensor rough = x.clone();
   for (std::size_t i = 0; i < rough.f32().size(); ++i) rough.f32()[i] += ((i / 2) % 2 == 0) ? 0.5f : -0.5f;
   const Tensor more = apply(layer, rough);
-  EXPECT_GT(std::accumulate(more.f32().begin(), more.f32().begin() + 16, 0.0), std::accumulate(y.f32().begin(), y.f32().begin() + 16, 0.0));
+  EXPECT_GT(std::accumulate(more.f32().begin(), more.f32().begin() + 16, 0.0),
+            std::accumulate(y.f32().begin(), y.f32().begin() + 16, 0.0));
 }
 
 TEST(BandEnergies, RecordsDoNotInfluenceEachOther) {
@@ -156,9 +157,11 @@ TEST(BandEnergies, RefusesWhatItWasNotMadeForAndTraining) {
 }
 
 TEST(PublicFronts, AFrozenFrontInALargerNetworkIsNeverAskedForAGradient) {
-  const NetworkSpec spec{"", {}, {{"bands", "band_energies", {{"grid", Int{2}}, {"cosines", Int{3}}}},
-                                  {"rows", "unit_rows", {}},
-                                  {"out", "linear", {{"outputs", Int{-1}}}}}};
+  const NetworkSpec spec{"",
+                         {},
+                         {{"bands", "band_energies", {{"grid", Int{2}}, {"cosines", Int{3}}}},
+                          {"rows", "unit_rows", {}},
+                          {"out", "linear", {{"outputs", Int{-1}}}}}};
   const Network n = build_network(spec, {1, 8, 8, 1}, 1);
   Context ctx(Backend::kReference);
   ParamStore params = n.make_params(1);

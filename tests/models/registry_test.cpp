@@ -52,14 +52,14 @@ TEST(Zoo, LayerNamesAreThoseThatStudiesCutAt) {
   EXPECT_EQ(names(zoo("mlp", {{"hidden", List{4, 3}}, {"dropout", 0.1}}), {1, 2}),
             (Names{"fc1", "act1", "drop1", "fc2", "act2", "drop2", "out"}));
   EXPECT_EQ(names(zoo("xray_cnn"), {1, 28, 28, 1}),
-            (Names{"conv1", "norm1", "act1", "pool1", "conv2", "norm2", "act2", "conv3", "norm3", "act3", "pool3", "conv4", "norm4",
-                   "act4", "conv5", "norm5", "act5", "pool", "drop", "out"}));
+            (Names{"conv1", "norm1", "act1",  "pool1", "conv2", "norm2", "act2", "conv3", "norm3", "act3",
+                   "pool3", "conv4", "norm4", "act4",  "conv5", "norm5", "act5", "pool",  "drop",  "out"}));
   EXPECT_EQ(names(zoo("resnet18"), {1, 28, 28, 1}),
             (Names{"stem.conv", "stem.norm", "stem.act", "stage1.0", "stage1.1", "stage2.0", "stage2.1", "stage3.0", "stage3.1",
                    "stage4.0", "stage4.1", "pool", "out"}));
   EXPECT_EQ(names(zoo("ecg_cnn1d", {{"dropout", Int{0}}}), {1, 1, 128, 1}),
-            (Names{"conv1", "norm1", "act1", "pool1", "conv2", "norm2", "act2", "pool2", "conv3", "norm3", "act3", "pool3", "conv4",
-                   "norm4", "act4", "pool", "out"}));
+            (Names{"conv1", "norm1", "act1", "pool1", "conv2", "norm2", "act2", "pool2", "conv3", "norm3", "act3", "pool3",
+                   "conv4", "norm4", "act4", "pool", "out"}));
   const ParamStore p = build_network(zoo("resnet18", {{"norm", std::string("batch")}}), {1, 28, 28, 1}, 1).make_params(1);
   for (const char* name : {"stage2.0.shortcut.conv.weight", "stage2.0.conv1.weight", "stage4.1.norm2.running_var", "out.bias"})
     EXPECT_NE(std::ranges::find(p.entries(), name, &ParamEntry::name), p.entries().end()) << name;
@@ -71,7 +71,8 @@ TEST(Zoo, OnlyBatchNormCouplesRecords) {
     for (std::size_t i = 0; i < n.size(); ++i) any = any || n.layer(i).couples_records();
     return any;
   };
-  for (const ZooCase& c : zoo_cases()) EXPECT_EQ(couples(build(c)), c.name == "resnet18_batch" || c.name == "layer_list") << c.name;
+  for (const ZooCase& c : zoo_cases())
+    EXPECT_EQ(couples(build(c)), c.name == "resnet18_batch" || c.name == "layer_list") << c.name;
 }
 
 TEST(Zoo, FlopsOfResnet18AreThePublishedOnes) {
@@ -84,7 +85,8 @@ TEST(Zoo, FlopsOfResnet18AreThePublishedOnes) {
 TEST(Zoo, UnknownNamesOptionsAndValuesAreRefusedWithAHint) {
   EXPECT_REFUSED(refusal(zoo("resnet")), "unknown network 'resnet'; did you mean 'resnet18'?");
   EXPECT_REFUSED(refusal(zoo("transformer")), "known: mlp, xray_cnn, resnet18, ecg_cnn1d");
-  EXPECT_REFUSED(refusal(zoo("xray_cnn", {{"widht", Int{8}}})), "network xray_cnn: unknown option 'widht'; did you mean 'width'?");
+  EXPECT_REFUSED(refusal(zoo("xray_cnn", {{"widht", Int{8}}})),
+                 "network xray_cnn: unknown option 'widht'; did you mean 'width'?");
   EXPECT_REFUSED(refusal(zoo("xray_cnn", {{"width", Int{0}}})), "option 'width' must be 1 to 4096, got 0");
   EXPECT_REFUSED(refusal(zoo("xray_cnn", {{"width", 8.0}})), "option 'width' must be a whole number");
   EXPECT_REFUSED(refusal(zoo("xray_cnn", {{"dropout", 1.0}})), "option 'dropout' must be at least 0 and below 1, got 1");
@@ -100,7 +102,9 @@ TEST(Zoo, UnknownNamesOptionsAndValuesAreRefusedWithAHint) {
 
 TEST(LayerList, BuildsEveryType) {
   const NetworkSpec spec = list({
-      {"conv1", "conv2d", {{"filters", Int{4}}, {"kernel", Int{3}}, {"stride", List{1, 2}}, {"pad", Int{1}}, {"bias", std::string("false")}}},
+      {"conv1",
+       "conv2d",
+       {{"filters", Int{4}}, {"kernel", Int{3}}, {"stride", List{1, 2}}, {"pad", Int{1}}, {"bias", std::string("false")}}},
       {"norm1", "batch_norm", {{"momentum", 0.2}}},
       {"act1", "relu", {}},
       {"pool1", "max_pool", {{"kernel", List{2, 1}}}},
@@ -129,8 +133,9 @@ TEST(LayerList, BuildsEveryType) {
     const auto g = part(params.grads(), e);
     EXPECT_TRUE(std::ranges::any_of(g, [](float v) { return v != 0.0f && std::isfinite(v); })) << e.name;
   }
-  const Network signal = build_network(list({{"c", "conv1d", {{"filters", Int{4}}, {"kernel", Int{5}}, {"pad", Int{2}}}},
-                                             {"p", "global_avg_pool", {}}}), {1, 1, 32, 1}, 1);
+  const Network signal = build_network(
+      list({{"c", "conv1d", {{"filters", Int{4}}, {"kernel", Int{5}}, {"pad", Int{2}}}}, {"p", "global_avg_pool", {}}}),
+      {1, 1, 32, 1}, 1);
   EXPECT_EQ(signal.output_shape({2, 1, 32, 1}), (Shape{2, 4}));
   EXPECT_EQ(layer_types().size(), 17u);
 }
@@ -138,7 +143,8 @@ TEST(LayerList, BuildsEveryType) {
 TEST(LayerList, RefusesWithTheLayersName) {
   const auto one = [](const std::string& type, Options options = {}) { return list({{"first", type, std::move(options)}}); };
   EXPECT_REFUSED(refusal(one("convd2")), "layer first: unknown type 'convd2'; did you mean 'conv2d'?");
-  EXPECT_REFUSED(refusal(one("conv2d", {{"filters", Int{4}}, {"kernal", Int{3}}})), "unknown option 'kernal'; did you mean 'kernel'?");
+  EXPECT_REFUSED(refusal(one("conv2d", {{"filters", Int{4}}, {"kernal", Int{3}}})),
+                 "unknown option 'kernal'; did you mean 'kernel'?");
   EXPECT_REFUSED(refusal(one("conv2d", {{"filters", Int{4}}})), "layer first (conv2d): needs the option 'kernel'");
   EXPECT_REFUSED(refusal(one("conv2d", {{"filters", Int{4}}, {"kernel", Int{30}}})), "layer first");
   EXPECT_REFUSED(refusal(one("conv2d", {{"filters", Int{4}}, {"kernel", Int{3}}, {"pad", Int{3}}})), "'pad' must be smaller");

@@ -38,8 +38,8 @@ std::string refusal(ByteSpan file) {
 }
 
 std::string entry(const std::string& name, const std::string& shape, int begin, int end, const std::string& dtype = "F32") {
-  return "\"" + name + R"(":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":[)" + std::to_string(begin) + "," +
-         std::to_string(end) + "]}";
+  return "\"" + name + R"(":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":[)" + std::to_string(begin) +
+         "," + std::to_string(end) + "]}";
 }
 
 TEST_F(Safetensors, RoundTripKeepsEveryBit) {
@@ -63,8 +63,8 @@ TEST_F(Safetensors, ReadsWhatPythonWritesAndPythonReadsWhatWeWrite) {
   const ParamStore params = network.make_params(4);
   save_params(params, ours);
   // The script reads `ours` with struct, json and numpy alone, adds 1 to every value and writes `theirs`.
-  const std::string command = "/usr/bin/python3 " SUTURA_SOURCE_DIR "/tests/models/add_one_safetensors.py " + ours.string() + " " +
-                              theirs.string();
+  const std::string command =
+      "/usr/bin/python3 " SUTURA_SOURCE_DIR "/tests/models/add_one_safetensors.py " + ours.string() + " " + theirs.string();
   ASSERT_EQ(std::system(command.c_str()), 0) << command;
   ParamStore read = network.make_params(5);
   load_params(read, theirs);
@@ -119,8 +119,10 @@ TEST_F(Safetensors, HostileFilesAreRefused) {
   EXPECT_NE(refusal(file_of("{", 0)).find("not a JSON object"), std::string::npos);
   EXPECT_NE(refusal(file_of("{} x", 0)).find("not a JSON object"), std::string::npos);
   EXPECT_NE(refusal(file(entry("a", "[2]", 0, 8) + "," + entry("a", "[2]", 8, 16), 16)).find("twice"), std::string::npos);
-  EXPECT_NE(refusal(file(entry("a", "[2]", 0, 8) + "," + entry("b", "[2]", 4, 12), 12)).find("hole or overlap"), std::string::npos);
-  EXPECT_NE(refusal(file(entry("a", "[2]", 0, 8) + "," + entry("b", "[2]", 12, 20), 20)).find("hole or overlap"), std::string::npos);
+  EXPECT_NE(refusal(file(entry("a", "[2]", 0, 8) + "," + entry("b", "[2]", 4, 12), 12)).find("hole or overlap"),
+            std::string::npos);
+  EXPECT_NE(refusal(file(entry("a", "[2]", 0, 8) + "," + entry("b", "[2]", 12, 20), 20)).find("hole or overlap"),
+            std::string::npos);
   EXPECT_NE(refusal(file(entry("a", "[2]", 4, 12), 12)).find("hole or overlap"), std::string::npos);
   EXPECT_NE(refusal(file(entry("a", "[2]", 0, 8), 9)).find("after the last"), std::string::npos);
   EXPECT_NE(refusal(file(entry("a", "[2]", 0, 8), 4)).find("outside the file"), std::string::npos);

@@ -27,9 +27,12 @@ void fill(const Network& network, ParamStore& params) {
       for (std::int64_t i = 0; i < spec.shape.elements(); ++i) {
         double v = hashed(next++);
         if (spec.role == ParamRole::kStatistic) continue;
-        if (spec.shape.rank() == 4) v = v / std::sqrt(static_cast<double>(spec.shape.row_elements()));
-        else if (spec.shape.rank() == 2) v = v * (1.0 / std::sqrt(static_cast<double>(spec.shape[1])));
-        else v = v * 0.1 + (name.find("norm") != std::string::npos && name.ends_with("weight") ? 1.0 : 0.0);
+        if (spec.shape.rank() == 4)
+          v = v / std::sqrt(static_cast<double>(spec.shape.row_elements()));
+        else if (spec.shape.rank() == 2)
+          v = v * (1.0 / std::sqrt(static_cast<double>(spec.shape[1])));
+        else
+          v = v * 0.1 + (name.find("norm") != std::string::npos && name.ends_with("weight") ? 1.0 : 0.0);
         params.values().f32()[static_cast<std::size_t>(e->offset + i)] = static_cast<float>(v);
       }
     }
@@ -70,15 +73,16 @@ struct ParityCase {
 };
 void PrintTo(const ParityCase& c, std::ostream* out) { *out << c.tag; }
 
-NetworkSpec mlp_spec() {
-  return {"mlp", {{"hidden", std::vector<std::int64_t>{8, 6}}, {"activation", std::string("gelu")}}, {}};
-}
+NetworkSpec mlp_spec() { return {"mlp", {{"hidden", std::vector<std::int64_t>{8, 6}}, {"activation", std::string("gelu")}}, {}}; }
 
 std::vector<ParityCase> parity_cases() {
   return {{"mlp", mlp_spec(), LossKind::kCrossEntropy, 3, 2e-6},
           {"xray_cnn", {"xray_cnn", {{"width", std::int64_t{4}}, {"dropout", 0.0}}, {}}, LossKind::kBinaryCrossEntropy, 1, 2e-5},
-          {"resnet18", {"resnet18", {{"width", std::int64_t{8}}, {"norm", std::string("batch")}}, {}},
-           LossKind::kBinaryCrossEntropy, 1, 5e-4}};
+          {"resnet18",
+           {"resnet18", {{"width", std::int64_t{8}}, {"norm", std::string("batch")}}, {}},
+           LossKind::kBinaryCrossEntropy,
+           1,
+           5e-4}};
 }
 
 class TorchParity : public ::testing::TestWithParam<std::tuple<ParityCase, Backend>> {};

@@ -33,29 +33,43 @@ inline std::vector<ZooCase> zoo_cases() {
     return s;
   };
   using Int = std::int64_t;
-  const NetworkSpec layers{"", {}, {
-      {"conv1", "conv2d", {{"filters", Int{4}}, {"kernel", Int{3}}, {"stride", List{1, 2}}, {"pad", Int{1}}, {"bias", std::string("false")}}},
-      {"norm1", "batch_norm", {{"momentum", 0.2}}},
-      {"act1", "gelu", {}},
-      {"block", "residual", {{"filters", Int{6}}, {"stride", Int{2}}}},
-      {"pool1", "avg_pool", {{"kernel", List{2, 1}}, {"stride", Int{1}}}},
-      {"norm2", "layer_norm", {}},
-      {"drop", "dropout", {{"rate", 0.25}}},
-      {"flat", "flatten", {}},
-      {"fc", "linear", {{"outputs", Int{6}}, {"bias", std::string("false")}}},
-      {"act2", "sigmoid", {}},
-      {"out", "linear", {{"outputs", Int{-1}}}},
-  }};
+  const NetworkSpec layers{
+      "",
+      {},
+      {
+          {"conv1",
+           "conv2d",
+           {{"filters", Int{4}}, {"kernel", Int{3}}, {"stride", List{1, 2}}, {"pad", Int{1}}, {"bias", std::string("false")}}},
+          {"norm1", "batch_norm", {{"momentum", 0.2}}},
+          {"act1", "gelu", {}},
+          {"block", "residual", {{"filters", Int{6}}, {"stride", Int{2}}}},
+          {"pool1", "avg_pool", {{"kernel", List{2, 1}}, {"stride", Int{1}}}},
+          {"norm2", "layer_norm", {}},
+          {"drop", "dropout", {{"rate", 0.25}}},
+          {"flat", "flatten", {}},
+          {"fc", "linear", {{"outputs", Int{6}}, {"bias", std::string("false")}}},
+          {"act2", "sigmoid", {}},
+          {"out", "linear", {{"outputs", Int{-1}}}},
+      }};
   return {
       {"layer_list", layers, {4, 8, 8, 2}, 3, LossKind::kCrossEntropy},
       {"mlp", zoo("mlp", {{"hidden", List{8, 6}}, {"dropout", 0.3}}), {5, 7}, 3, LossKind::kCrossEntropy},
-      {"mlp_gelu", zoo("mlp", {{"hidden", List{8}}, {"activation", std::string("gelu")}}), {5, 7}, 2,
+      {"mlp_gelu",
+       zoo("mlp", {{"hidden", List{8}}, {"activation", std::string("gelu")}}),
+       {5, 7},
+       2,
        LossKind::kMeanSquaredError},
       {"xray_cnn", zoo("xray_cnn", {{"width", std::int64_t{4}}}), {3, 8, 8, 1}, 1, LossKind::kBinaryCrossEntropy},
-      {"resnet18_batch", zoo("resnet18", {{"width", std::int64_t{4}}, {"norm", std::string("batch")}}), {4, 8, 8, 1}, 1,
+      {"resnet18_batch",
+       zoo("resnet18", {{"width", std::int64_t{4}}, {"norm", std::string("batch")}}),
+       {4, 8, 8, 1},
+       1,
        LossKind::kBinaryCrossEntropy},
       {"resnet18_group", zoo("resnet18", {{"width", std::int64_t{4}}}), {3, 8, 8, 2}, 4, LossKind::kCrossEntropy},
-      {"ecg_cnn1d", zoo("ecg_cnn1d", {{"width", std::int64_t{4}}, {"kernel", std::int64_t{5}}}), {4, 1, 16, 1}, 5,
+      {"ecg_cnn1d",
+       zoo("ecg_cnn1d", {{"width", std::int64_t{4}}, {"kernel", std::int64_t{5}}}),
+       {4, 1, 16, 1},
+       5,
        LossKind::kCrossEntropy},
   };
 }
@@ -76,7 +90,8 @@ inline Tensor labels_of(const ZooCase& c) {
   const std::int64_t classes = c.loss == LossKind::kBinaryCrossEntropy ? 2 : c.outputs;
   Tensor t({c.input[0]}, DType::kInt32);
   PhiloxStream random(12, "labels");
-  for (std::int32_t& v : t.as<std::int32_t>()) v = static_cast<std::int32_t>(random.next_below(static_cast<std::uint64_t>(classes)));
+  for (std::int32_t& v : t.as<std::int32_t>())
+    v = static_cast<std::int32_t>(random.next_below(static_cast<std::uint64_t>(classes)));
   return t;
 }
 

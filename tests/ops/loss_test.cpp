@@ -25,7 +25,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Loss,
                                             ::testing::ValuesIn(f32_variants())),
                          [](const auto& i) {
                            const Shape& s = std::get<0>(i.param);
-                           return "n" + std::to_string(s[0]) + "_c" + std::to_string(s[1]) + "_" + text(std::get<1>(i.param));
+                           return std::string("n").append(std::to_string(s[0])).append("_c").append(std::to_string(s[1])).append("_").append(text(std::get<1>(i.param)));
                          });
 
 std::vector<std::int32_t> draw_labels(std::int64_t count, std::int64_t classes) {

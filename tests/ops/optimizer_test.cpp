@@ -18,14 +18,14 @@ class Optimizer : public ::testing::TestWithParam<std::tuple<std::int64_t, Varia
     ctx_ = make_context(std::get<1>(GetParam()));
     if (!ctx_) GTEST_SKIP();
   }
-  std::vector<double> draw(const char* name) const {
+  std::vector<double> draw(const std::string& name) const {
     return draw_values({name, {std::get<0>(GetParam())}}, DType::kFloat32, 9);
   }
   std::optional<Context> ctx_;
 };
 INSTANTIATE_TEST_SUITE_P(Sizes, Optimizer,
                          ::testing::Combine(::testing::Values(0, 1, 3, 15, 16, 17, 33, 1000), ::testing::ValuesIn(f32_variants())),
-                         [](const auto& i) { return "p" + std::to_string(std::get<0>(i.param)) + "_" + text(std::get<1>(i.param)); });
+                         [](const auto& i) { return std::string("p").append(std::to_string(std::get<0>(i.param))).append("_").append(text(std::get<1>(i.param))); });
 
 // Five steps of two or three float roundings each on values up to 8: 5 * 3 * 2^-24 is 9e-7 of the largest.
 constexpr double kTolerance = 2e-6;
@@ -43,7 +43,7 @@ TEST_P(Optimizer, SgdFollowsTheFormula) {
     load(params, p);
     load(velocity, v);
     for (int step = 0; step < 5; ++step) {
-      const std::vector<double> g = draw(("g" + std::to_string(step)).c_str());
+      const std::vector<double> g = draw(std::string("g").append(std::to_string(step)));
       sgd_step(*ctx_, s, to_tensor(g, shape, DType::kFloat32), params.tensor(), velocity.tensor());
       for (std::size_t i = 0; i < p.size(); ++i) {
         const double d = g[i] + double{s.weight_decay} * p[i];
@@ -79,7 +79,7 @@ TEST_P(Optimizer, AdamWFollowsTheFormula) {
   load(first, m);
   load(second, v);
   for (int t = 1; t <= 5; ++t) {
-    const std::vector<double> g = draw(("g" + std::to_string(t)).c_str());
+    const std::vector<double> g = draw(std::string("g").append(std::to_string(t)));
     adamw_step(*ctx_, s, t, to_tensor(g, shape, DType::kFloat32), params.tensor(), first.tensor(), second.tensor());
     for (std::size_t i = 0; i < p.size(); ++i) {
       p[i] *= 1.0 - double{s.learning_rate} * s.weight_decay;

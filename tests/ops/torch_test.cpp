@@ -189,8 +189,8 @@ TEST_P(Torch, Optimizers) {
   params = get("adamw.params0").clone();
   Tensor m = Tensor::zeros({50}), v = Tensor::zeros({50});
   for (int t = 1; t <= 3; ++t) {
-    adamw_step(*ctx_, {0.01f, 0.9f, 0.999f, 1e-8f, 0.1f}, t, get("adamw.grads" + std::to_string(t)), params, m, v);
-    expect("adamw.params" + std::to_string(t), params, 1e-6);
+    adamw_step(*ctx_, {0.01f, 0.9f, 0.999f, 1e-8f, 0.1f}, t, get(std::string("adamw.grads").append(std::to_string(t))), params, m, v);
+    expect(std::string("adamw.params").append(std::to_string(t)), params, 1e-6);
   }
   Tensor grads = get("clip.before").clone();
   EXPECT_NEAR(clip_gradients(*ctx_, 1.5, grads), get("clip.norm").f32()[0], 1e-5);

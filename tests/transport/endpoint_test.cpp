@@ -185,6 +185,27 @@ TEST(Endpoint, CutConnectionsLoseAndRepeatNothing) {
   EXPECT_GE(world.server().counters().reconnects, 3u);
 }
 
+// The encryption refuses a changed byte and drops the connection; the socket library then never dials again by itself.
+TEST(Endpoint, CorruptedBytesCostAConnectionAndNothingElse) {
+  World world({"north"});
+  TcpProxy proxy(port_of(world.server().bound_endpoint()));
+  ClientEndpoint client(proxy.endpoint(), world.server_public(), world.secret("north"), quick());
+  exchange(client.channel(), "north", 0);
+  std::string site;
+  const auto channel = world.server().accept(site, soon());
+  ASSERT_TRUE(channel);
+  for (std::uint64_t step = 0; step < 12; ++step) {
+    if (step % 4 == 1) proxy.corrupt_from_client();
+    if (step % 4 == 3) proxy.corrupt_from_server();
+    ASSERT_EQ(client.channel().send(numbers(1, Leg::kForward, step, step, 64), soon()), Outcome::kOk);
+    ASSERT_EQ(must_receive(*channel, {1, Leg::kForward, step, 0}).tensors, numbers(1, Leg::kForward, step, step, 64).tensors);
+    ASSERT_EQ(channel->send(numbers(1, Leg::kBackward, step, step, 64), soon()), Outcome::kOk);
+    ASSERT_EQ(must_receive(client.channel(), {1, Leg::kBackward, step, 0}).tensors, numbers(1, Leg::kBackward, step, step, 64).tensors);
+  }
+  EXPECT_GE(client.counters().reconnects, 3u);
+  EXPECT_EQ(client.counters().malformed + world.server().counters().malformed, 0u);
+}
+
 TEST(Endpoint, TheLastMessageOfAnExitingProcessArrives) {
   World world({"north"});
   for (std::uint64_t round = 0; round < 5; ++round) {
@@ -291,7 +312,9 @@ TEST(Endpoint, ASecondClientWithTheSameKeyWaitsForTheFirstToLeave) {
 TEST(Endpoint, AServerThatForgotIsGone) {
   const KeyPair server = new_key_pair(), north = new_key_pair();
   ServerSecurity security{server.secret_z85, {{north.public_z85, "north"}}};
-  auto first = std::make_unique<ServerEndpoint>("tcp://127.0.0.1:*", security, quick());
+  LinkSettings settings = quick();
+  settings.drain = milliseconds(100);  // its client will not come back
+  auto first = std::make_unique<ServerEndpoint>("tcp://127.0.0.1:*", security, settings);
   TcpProxy proxy(port_of(first->bound_endpoint()));
   ClientEndpoint client(proxy.endpoint(), server.public_z85, north.secret_z85, quick());
   exchange(client.channel(), "north", 0);

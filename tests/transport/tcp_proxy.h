@@ -71,6 +71,9 @@ class TcpProxy {
     cut_ = true;
     wake();
   }
+  /// Changes one bit in the middle of what comes next from one side.
+  void corrupt_from_client() { corrupt_client_ = true; }
+  void corrupt_from_server() { corrupt_server_ = true; }
   int cuts() const { return cuts_; }
   /// From now on connections go to another port.
   void retarget(int port) { target_ = port; }
@@ -95,6 +98,7 @@ class TcpProxy {
     char buffer[65536];
     const ssize_t n = ::recv(from, buffer, sizeof buffer, 0);
     if (n <= 0) return false;
+    if ((record ? corrupt_client_ : corrupt_server_).exchange(false)) buffer[n / 2] ^= 4;
     if (record) {
       const std::lock_guard lock(mutex_);
       recorded_.append(buffer, static_cast<std::size_t>(n));
@@ -153,6 +157,8 @@ class TcpProxy {
   int wake_;
   std::string endpoint_;
   std::atomic<bool> cut_{false};
+  std::atomic<bool> corrupt_client_{false};
+  std::atomic<bool> corrupt_server_{false};
   std::atomic<int> cuts_{0};
   mutable std::mutex mutex_;
   std::string recorded_;
