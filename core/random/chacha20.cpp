@@ -69,7 +69,8 @@ CHACHA_INLINE void keystream_body(const std::uint32_t* state, std::byte* out, st
     V x[16];
     for (int i = 0; i < 16; ++i) x[i] = V{} + state[i];
     V counters = x[12];
-    for (int lane = 0; lane < kLanes; ++lane) counters[lane] += static_cast<std::uint32_t>(first) + static_cast<std::uint32_t>(lane);
+    for (int lane = 0; lane < kLanes; ++lane)
+      counters[lane] += static_cast<std::uint32_t>(first) + static_cast<std::uint32_t>(lane);
     x[12] = counters;
     for (int round = 0; round < 20; round += 2) {
       quarter_round(x[0], x[4], x[8], x[12]);

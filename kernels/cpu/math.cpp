@@ -18,23 +18,21 @@ constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
 constexpr double kLog2E = 0x1.71547652b82fep+0;
 
 // erf(x) / x on |x| <= 1 as a polynomial in x^2: Chebyshev fit, error below 3e-21.
-constexpr double kErfSmall[] = {0x1.20dd750429b6dp+0,   -0x1.812746b0379e7p-2,  0x1.ce2f21a042bdep-4,
-                                -0x1.b82ce312889bap-6,  0x1.565bcd0e6502dp-8,   -0x1.c02db3feeb579p-11,
-                                0x1.f9a326c233146p-14,  -0x1.f4d2561aeafd4p-17, 0x1.b9e6509b9867dp-20,
-                                -0x1.5f6d925a0bc7ap-23, 0x1.fc4356498c2d9p-27,  -0x1.4e607b41a6416p-30,
-                                0x1.7f072188e194dp-34,  -0x1.29b9f1b3df556p-38};
+constexpr double kErfSmall[] = {0x1.20dd750429b6dp+0,  -0x1.812746b0379e7p-2,  0x1.ce2f21a042bdep-4,  -0x1.b82ce312889bap-6,
+                                0x1.565bcd0e6502dp-8,  -0x1.c02db3feeb579p-11, 0x1.f9a326c233146p-14, -0x1.f4d2561aeafd4p-17,
+                                0x1.b9e6509b9867dp-20, -0x1.5f6d925a0bc7ap-23, 0x1.fc4356498c2d9p-27, -0x1.4e607b41a6416p-30,
+                                0x1.7f072188e194dp-34, -0x1.29b9f1b3df556p-38};
 // erfc(x) * exp(x^2) on 1 <= x <= 6 as a polynomial in (x - 3) / (x + 3): Chebyshev fit, error below 4e-20.
-constexpr double kErfcScaled[] = {0x1.6e9827d229d2dp-3,   -0x1.4e102b9cf8513p-2,  0x1.f6ff204105975p-3,
-                                  -0x1.336ffbef08b52p-3,  0x1.258b13b01793fp-4,   -0x1.8fa58eb5d84e7p-6,
-                                  0x1.17c838eedb88ap-8,   0x1.73101e7556a26p-11,  -0x1.39084cb001ad2p-11,
-                                  0x1.7ba10334165eap-15,  0x1.0cac64cf08cb6p-14,  -0x1.af854b573b9d1p-17,
-                                  -0x1.0bc21cb4f942ep-17, 0x1.1c21e19aa6c5bp-19,  0x1.523269bb1d46ep-20,
-                                  -0x1.24cdd513fcda3p-22, -0x1.008efb840f3cfp-22, -0x1.bd674a4b37efep-26};
+constexpr double kErfcScaled[] = {0x1.6e9827d229d2dp-3,   -0x1.4e102b9cf8513p-2, 0x1.f6ff204105975p-3,  -0x1.336ffbef08b52p-3,
+                                  0x1.258b13b01793fp-4,   -0x1.8fa58eb5d84e7p-6, 0x1.17c838eedb88ap-8,  0x1.73101e7556a26p-11,
+                                  -0x1.39084cb001ad2p-11, 0x1.7ba10334165eap-15, 0x1.0cac64cf08cb6p-14, -0x1.af854b573b9d1p-17,
+                                  -0x1.0bc21cb4f942ep-17, 0x1.1c21e19aa6c5bp-19, 0x1.523269bb1d46ep-20, -0x1.24cdd513fcda3p-22,
+                                  -0x1.008efb840f3cfp-22, -0x1.bd674a4b37efep-26};
 // 1/2!, 1/3!, ...: (e^r - 1 - r) / r^2 on |r| <= ln(2) / 2; the next term is below 1e-19.
-constexpr double kExpTail[] = {
-    0x1.0000000000000p-1,  0x1.5555555555555p-3,  0x1.5555555555555p-5,  0x1.1111111111111p-7,  0x1.6c16c16c16c17p-10,
-    0x1.a01a01a01a01ap-13, 0x1.a01a01a01a01ap-16, 0x1.71de3a556c734p-19, 0x1.27e4fb7789f5cp-22, 0x1.ae64567f544e4p-26,
-    0x1.1eed8eff8d898p-29, 0x1.6124613a86d09p-33, 0x1.93974a8c07c9dp-37};
+constexpr double kExpTail[] = {0x1.0000000000000p-1,  0x1.5555555555555p-3,  0x1.5555555555555p-5,  0x1.1111111111111p-7,
+                               0x1.6c16c16c16c17p-10, 0x1.a01a01a01a01ap-13, 0x1.a01a01a01a01ap-16, 0x1.71de3a556c734p-19,
+                               0x1.27e4fb7789f5cp-22, 0x1.ae64567f544e4p-26, 0x1.1eed8eff8d898p-29, 0x1.6124613a86d09p-33,
+                               0x1.93974a8c07c9dp-37};
 
 template <int kTerms>
 double polynomial(const double (&c)[kTerms], double z) {

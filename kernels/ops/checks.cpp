@@ -7,9 +7,7 @@
 namespace sutura {
 
 namespace {
-std::string text(std::string_view op, std::string_view what) {
-  return std::string(op) + ": " + std::string(what) + " ";
-}
+std::string text(std::string_view op, std::string_view what) { return std::string(op) + ": " + std::string(what) + " "; }
 }  // namespace
 
 void OpCheck::type(std::string_view what, const Tensor& t, DType dtype) const {
@@ -44,10 +42,10 @@ void OpCheck::rank(std::string_view what, const Tensor& t, int least, int most, 
   bool good = t.shape().rank() >= least && t.shape().rank() <= most;
   for (int i = first_positive; i < t.shape().rank(); ++i) good = good && t.shape()[i] >= 1;
   if (!good) {
-    throw Error(Errc::kShapeMismatch, text(op_, what) + "is " + t.shape().text() + ", expected rank " +
-                                          std::to_string(least) + (most > least ? " to " + std::to_string(most) : "") +
-                                          " with dimensions of at least 1 from position " +
-                                          std::to_string(first_positive) + " on");
+    throw Error(Errc::kShapeMismatch, text(op_, what) + "is " + t.shape().text() + ", expected rank " + std::to_string(least) +
+                                          (most > least ? " to " + std::to_string(most) : "") +
+                                          " with dimensions of at least 1 from position " + std::to_string(first_positive) +
+                                          " on");
   }
 }
 

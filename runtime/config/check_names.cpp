@@ -10,9 +10,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-bool holds(const Names& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
+bool holds(const Names& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); }
 
 /// An empty name has been reported where it was read.
 void need(Reader& reader, const std::string& path, const char* what, const std::string& name, const Names& names) {
@@ -71,8 +69,7 @@ void check_network(const NetworkConfig& network, const Names& segments, Reader& 
       need(reader, member_path("network.segments", name), "segment", name, segments);
     for (const std::string& segment : segments)
       if (!network.segments.contains(segment))
-        reader.error_at("network.segments",
-                        "network.segments does not hold the segment " + segment + " of the topology");
+        reader.error_at("network.segments", "network.segments does not hold the segment " + segment + " of the topology");
     return;
   }
   if (!network.whole.layers.empty()) {
@@ -82,8 +79,8 @@ void check_network(const NetworkConfig& network, const Names& segments, Reader& 
       need(reader, item_path("network.cuts", i), "layer", network.cuts[i], layers);
   }
   const NodeForm cuts = reader.form("network.cuts");
-  const bool readable = (cuts == NodeForm::kNull || cuts == NodeForm::kList) &&
-                        (!network.whole.zoo.empty() || !network.whole.layers.empty());
+  const bool readable =
+      (cuts == NodeForm::kNull || cuts == NodeForm::kList) && (!network.whole.zoo.empty() || !network.whole.layers.empty());
   if (readable && !segments.empty() && network.cuts.size() + 1 != segments.size()) {
     std::string all;
     for (const std::string& segment : segments) all += (all.empty() ? "" : ", ") + segment;

@@ -6,8 +6,7 @@ namespace sutura {
 
 void read_study(Section root, StudyConfig& study) {
   root.text({"study", "Name of the study.", Need::kRequired}, TextRule::kName, study.study);
-  root.integer({"seed", "Seed of initial weights, shuffles, dropout and splits; never of noise."}, {0, INT64_MAX},
-               study.seed);
+  root.integer({"seed", "Seed of initial weights, shuffles, dropout and splits; never of noise."}, {0, INT64_MAX}, study.seed);
   read_topology(root, study.topology);
   read_schedule(root, study.schedule);
   read_data(root, study.data);
@@ -15,8 +14,8 @@ void read_study(Section root, StudyConfig& study) {
   read_training(root, study.training);
   read_privacy(root, study.privacy);
   read_machine(root, study);
-  root.integer({"control_permutations", "Controls of a private result that are trained on permuted labels."},
-               {0, 10'000}, study.control_permutations);
+  root.integer({"control_permutations", "Controls of a private result that are trained on permuted labels."}, {0, 10'000},
+               study.control_permutations);
 }
 
 LoadedStudy load_study(const std::filesystem::path& path, const std::vector<std::string>& overrides) {

@@ -86,8 +86,8 @@ std::string explain_difference(const LoadedStudy& here, std::string_view other_p
   const auto difference = first_difference(canonical_plan(here), other_plan);
   if (!difference) return {};
   const auto stated = [](const std::optional<std::string>& value) { return value ? *value : std::string("not set"); };
-  return here.place(difference->key) + ": plan differs: " + difference->key + " is " + stated(difference->first) +
-         " here and " + stated(difference->second) + " at the " + printable(other_party);
+  return here.place(difference->key) + ": plan differs: " + difference->key + " is " + stated(difference->first) + " here and " +
+         stated(difference->second) + " at the " + printable(other_party);
 }
 
 }  // namespace sutura

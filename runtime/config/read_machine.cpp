@@ -22,28 +22,21 @@ bool tcp_endpoint(std::string_view text) {
 }
 
 void read_connection(Section& section, ConnectionConfig& connection) {
-  section.text({"endpoint", "tcp://host:port; the server binds it, clients dial it.", Need::kRequired},
-               TextRule::kNotEmpty, connection.endpoint);
-  section.path({"server_public_key", "File with the server's public key.", Need::kRequired},
-               connection.server_public_key);
-  section.path(
-      {"secret_key", "File with this party's own secret key; `{site}` stands for the site's name.", Need::kRequired},
-      connection.secret_key);
+  section.text({"endpoint", "tcp://host:port; the server binds it, clients dial it.", Need::kRequired}, TextRule::kNotEmpty,
+               connection.endpoint);
+  section.path({"server_public_key", "File with the server's public key.", Need::kRequired}, connection.server_public_key);
+  section.path({"secret_key", "File with this party's own secret key; `{site}` stands for the site's name.", Need::kRequired},
+               connection.secret_key);
   section.path({"authorised", "Server: file with site names and their public keys."}, connection.authorised);
-  section.path({"ledger",
-                "Privacy ledger of this data owner, kept over runs.",
-                Need::kOptional,
-                Scope::kLocal,
-                {},
-                "in the run's folder"},
-               connection.ledger);
+  section.path(
+      {"ledger", "Privacy ledger of this data owner, kept over runs.", Need::kOptional, Scope::kLocal, {}, "in the run's folder"},
+      connection.ledger);
   section.number({"deadline_s", "Silence after which a party gives up.", Need::kOptional, Scope::kLocal, "seconds"},
                  {.above = 0, .at_most = 604800}, connection.deadline_s);
   if (!section.describes() && !connection.endpoint.empty() && !tcp_endpoint(connection.endpoint))
-    section.error_at(
-        "endpoint",
-        section.path_of("endpoint") + " must be tcp://host:port (got " + printable(connection.endpoint) + ")",
-        "for example tcp://server.example.org:5555");
+    section.error_at("endpoint",
+                     section.path_of("endpoint") + " must be tcp://host:port (got " + printable(connection.endpoint) + ")",
+                     "for example tcp://server.example.org:5555");
 }
 
 int hardware_threads() { return static_cast<int>(std::max(1u, std::thread::hardware_concurrency())); }
@@ -66,9 +59,8 @@ void read_compute(Section section, std::string_view otherwise, ComputeConfig& co
                    {},
                    otherwise.empty() ? "all threads of the machine" : otherwise},
                   {1, 1024}, compute.threads);
-  section.choice(
-      {"precision", "Element type of activations between layers.", Need::kOptional, Scope::kLocal, {}, otherwise},
-      kPrecisions, compute.precision);
+  section.choice({"precision", "Element type of activations between layers.", Need::kOptional, Scope::kLocal, {}, otherwise},
+                 kPrecisions, compute.precision);
   if (!section.describes() && compute.backend == Backend::kReference && compute.precision != DType::kFloat32)
     section.error_at("precision", section.path_of("precision") + " bf16 needs the backend onednn");
 }
@@ -81,28 +73,26 @@ void read_machine(Section& root, StudyConfig& study) {
   wire.choice({"activation", "Of activations."}, kCodecs, study.wire.activation);
   wire.choice({"gradient", "Of gradients."}, kCodecs, study.wire.gradient);
 
-  if (auto connection = root.section(
-          {"connection", "How parties on different machines find and trust each other; not needed to simulate.",
-           Need::kOptional, Scope::kLocal}))
+  if (auto connection =
+          root.section({"connection", "How parties on different machines find and trust each other; not needed to simulate.",
+                        Need::kOptional, Scope::kLocal}))
     read_connection(*connection, study.connection.emplace());
 
-  Section compute =
-      root.section_or_defaults({"compute", "What each party computes with.", Need::kOptional, Scope::kLocal});
+  Section compute = root.section_or_defaults({"compute", "What each party computes with.", Need::kOptional, Scope::kLocal});
   ComputeConfig fallback{Backend::kOnednn, hardware_threads(), DType::kFloat32};
-  read_compute(compute.section_or_defaults(
-                   {"default", "For every party without an entry of its own.", Need::kOptional, Scope::kLocal}),
-               {}, fallback);
+  read_compute(
+      compute.section_or_defaults({"default", "For every party without an entry of its own.", Need::kOptional, Scope::kLocal}),
+      {}, fallback);
   study.compute["default"] = fallback;
-  for (auto& [party, section] : compute.named_sections(
-           "PARTY", "For one party; what is missing is taken from `default`.", TextRule::kIdentifier)) {
+  for (auto& [party, section] :
+       compute.named_sections("PARTY", "For one party; what is missing is taken from `default`.", TextRule::kIdentifier)) {
     ComputeConfig own = fallback;
     read_compute(section, "as compute.default", own);
     study.compute[party] = own;
   }
   study.output = std::filesystem::path("runs") / study.study;
-  root.path(
-      {"output", "Folder of the run.", Need::kOptional, Scope::kLocal, {}, "runs/STUDY, below the working directory"},
-      study.output);
+  root.path({"output", "Folder of the run.", Need::kOptional, Scope::kLocal, {}, "runs/STUDY, below the working directory"},
+            study.output);
 }
 
 }  // namespace sutura

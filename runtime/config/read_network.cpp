@@ -36,8 +36,8 @@ void read_network(Section& root, NetworkConfig& network) {
   const auto found = root.section({"network", "The layers and where they are cut.", Need::kRequired});
   if (!found) return;
   Section section = *found;
-  section.texts({"cuts", "The network is cut after these layers into the topology's segments, in order."},
-                TextRule::kIdentifier, network.cuts);
+  section.texts({"cuts", "The network is cut after these layers into the topology's segments, in order."}, TextRule::kIdentifier,
+                network.cuts);
   section.texts({"frozen", "Segments that never train (public fronts)."}, TextRule::kIdentifier, network.frozen);
   const auto segments =
       section.section({"segments", "Each segment of the topology by itself, in place of one network with cuts."});

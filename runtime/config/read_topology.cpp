@@ -17,9 +17,8 @@ void read_node(Section& item, NodeConfig& node) {
   int kinds = 0;
   for (const std::string_view kind : {"source", "segment", "join", "loss"}) kinds += item.has(kind) ? 1 : 0;
   if (kinds != 1 && !item.describes())
-    item.error(
-        item.path() + " must hold exactly one of source, segment, join, loss (found " + std::to_string(kinds) + ")",
-        "for example {name: front, at: hospital, segment: front}");
+    item.error(item.path() + " must hold exactly one of source, segment, join, loss (found " + std::to_string(kinds) + ")",
+               "for example {name: front, at: hospital, segment: front}");
   if (item.has("source")) {
     std::optional<NodeKind> kind;
     item.choice({"source", "The node gives the records' features or their labels."}, kSources, kind);
@@ -45,16 +44,16 @@ void read_node(Section& item, NodeConfig& node) {
 GuardKind read_guard(Section& route, const Key& leg) {
   GuardKind guard = GuardKind::kNone;
   route.section_or_defaults(leg).choice(
-      {"guard", "`rows`: what crosses is released through the mechanism of `privacy`; `none`: it crosses as it is."},
-      kGuards, guard);
+      {"guard", "`rows`: what crosses is released through the mechanism of `privacy`; `none`: it crosses as it is."}, kGuards,
+      guard);
   return guard;
 }
 
 }  // namespace
 
 void read_topology(Section& root, TopologyConfig& topology) {
-  const auto found = root.section(
-      {"topology", "Nodes on parties, joined by routes; include one of configs/topologies.", Need::kRequired});
+  const auto found =
+      root.section({"topology", "Nodes on parties, joined by routes; include one of configs/topologies.", Need::kRequired});
   if (!found) return;
   Section section = *found;
   section.text({"name", "Name of the topology in reports.", Need::kRequired}, TextRule::kName, topology.name);
@@ -69,15 +68,13 @@ void read_topology(Section& root, TopologyConfig& topology) {
   for (Section& item : section.sections({"routes", "Which node feeds which.", Need::kRequired})) {
     RouteConfig& route = topology.routes.emplace_back();
     item.text({"from", "Node that sends activations.", Need::kRequired}, TextRule::kIdentifier, route.from);
-    item.text({"to", "Node that receives them and sends gradients back.", Need::kRequired}, TextRule::kIdentifier,
-              route.to);
+    item.text({"to", "Node that receives them and sends gradients back.", Need::kRequired}, TextRule::kIdentifier, route.to);
     route.activation = read_guard(item, {"activation", "The forward leg."});
     route.gradient = read_guard(item, {"gradient", "The backward leg."});
   }
   for (Section& item : section.sections({"deliver", "Weights handed over when training ends."})) {
     DeliverConfig& deliver = topology.deliver.emplace_back();
-    item.text({"segment", "Segment whose weights are handed over.", Need::kRequired}, TextRule::kIdentifier,
-              deliver.segment);
+    item.text({"segment", "Segment whose weights are handed over.", Need::kRequired}, TextRule::kIdentifier, deliver.segment);
     item.text({"to", "Party that receives them.", Need::kRequired}, TextRule::kIdentifier, deliver.to);
   }
 }

@@ -6,8 +6,7 @@ void read_training(Section& root, TrainingConfig& training) {
   static constexpr Choice<LossKind> kLosses[] = {{"binary_cross_entropy", LossKind::kBinaryCrossEntropy},
                                                  {"cross_entropy", LossKind::kCrossEntropy},
                                                  {"mean_squared_error", LossKind::kMeanSquaredError}};
-  static constexpr Choice<OptimizerKind> kOptimizers[] = {{"sgd", OptimizerKind::kSgd},
-                                                          {"adamw", OptimizerKind::kAdamW}};
+  static constexpr Choice<OptimizerKind> kOptimizers[] = {{"sgd", OptimizerKind::kSgd}, {"adamw", OptimizerKind::kAdamW}};
   static constexpr Choice<RateSchedule> kSchedules[] = {
       {"constant", RateSchedule::kConstant}, {"step", RateSchedule::kStep}, {"cosine", RateSchedule::kCosine}};
 
@@ -18,30 +17,27 @@ void read_training(Section& root, TrainingConfig& training) {
   section.choice({"loss", "What training minimises.", Need::kRequired}, kLosses, loss);
   training.loss = loss.value_or(training.loss);
   section.integer({"epochs", "Passes over the data."}, {1, 1'000'000}, training.epochs);
-  section.integer({"batch_size", "Records of one step; with `visit: together` shared among the sites by size.",
-                   Need::kOptional, Scope::kShared, "records"},
+  section.integer({"batch_size", "Records of one step; with `visit: together` shared among the sites by size.", Need::kOptional,
+                   Scope::kShared, "records"},
                   {1, 1'000'000}, training.batch_size);
-  section.integer({"micro_batches", "Parts of a site's share that may be in flight at once; one update for all."},
-                  {1, 4096}, training.micro_batches);
+  section.integer({"micro_batches", "Parts of a site's share that may be in flight at once; one update for all."}, {1, 4096},
+                  training.micro_batches);
   Section optimizer = section.section_or_defaults({"optimizer", "How weights follow gradients."});
   optimizer.choice({"name", "As PyTorch's SGD and AdamW."}, kOptimizers, training.optimizer);
-  optimizer.number({"learning_rate", "Step size at the top of the rate schedule."}, {.above = 0},
-                   training.learning_rate);
+  optimizer.number({"learning_rate", "Step size at the top of the rate schedule."}, {.above = 0}, training.learning_rate);
   optimizer.number({"momentum", "Of `sgd`."}, {.at_least = 0, .below = 1}, training.momentum);
-  optimizer.number({"weight_decay", "L2 of `sgd`, decoupled decay of `adamw`."}, {.at_least = 0},
-                   training.weight_decay);
-  section.number({"clip_gradients", "Largest norm of a segment's gradient; 0 is off."}, {.at_least = 0},
-                 training.clip_gradients);
+  optimizer.number({"weight_decay", "L2 of `sgd`, decoupled decay of `adamw`."}, {.at_least = 0}, training.weight_decay);
+  section.number({"clip_gradients", "Largest norm of a segment's gradient; 0 is off."}, {.at_least = 0}, training.clip_gradients);
   Section rate = section.section_or_defaults({"rate", "The learning rate over time."});
   rate.choice({"schedule", "`step`: drops; `cosine`: down to 0 at the end."}, kSchedules, training.rate_schedule);
   rate.number({"warmup_fraction", "Share of all steps with a linear ramp."}, {.at_least = 0, .at_most = 1},
               training.warmup_fraction);
-  rate.integer({"step_epochs", "Of `step`: time between drops.", Need::kOptional, Scope::kShared, "epochs"},
-               {1, 1'000'000}, training.step_epochs);
+  rate.integer({"step_epochs", "Of `step`: time between drops.", Need::kOptional, Scope::kShared, "epochs"}, {1, 1'000'000},
+               training.step_epochs);
   rate.number({"step_factor", "Of `step`: what a drop leaves."}, {.above = 0, .at_most = 1}, training.step_factor);
-  section.integer({"evaluate_every", "Time between validation passes; 0: only at the end.", Need::kOptional,
-                   Scope::kShared, "epochs"},
-                  {0, 1'000'000}, training.evaluate_every);
+  section.integer(
+      {"evaluate_every", "Time between validation passes; 0: only at the end.", Need::kOptional, Scope::kShared, "epochs"},
+      {0, 1'000'000}, training.evaluate_every);
   if (section.describes()) return;
   if (training.micro_batches > training.batch_size)
     section.error_at("micro_batches", "training.micro_batches must not be larger than training.batch_size (" +

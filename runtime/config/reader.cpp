@@ -162,9 +162,7 @@ std::vector<std::pair<std::string, Section>> Section::named_sections(std::string
   return all;
 }
 
-bool Section::has(std::string_view name) const {
-  return describes() || (node_ != nullptr && node_->find(name) != nullptr);
-}
+bool Section::has(std::string_view name) const { return describes() || (node_ != nullptr && node_->find(name) != nullptr); }
 
 bool Section::may_be_map(std::string_view name) const {
   const YamlNode* node = node_ == nullptr ? nullptr : node_->find(name);

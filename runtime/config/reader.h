@@ -102,7 +102,7 @@ class Section {
   void integer(const Key& key, const IntegerRange& range, std::uint64_t& into);
   void number(const Key& key, const NumberRange& range, double& into);
   void number(const Key& key, const NumberRange& range, std::optional<double>& into);
-  void numbers(const Key& key, const NumberRange& range, std::vector<double>& into);  ///< a number or a list of numbers
+  void numbers(const Key& key, const NumberRange& range, std::vector<double>& into);          ///< a number or a list of numbers
   void integers(const Key& key, const IntegerRange& range, std::vector<std::int64_t>& into);  ///< a list, not empty
   void flag(const Key& key, bool& into);
   void text(const Key& key, TextRule rule, std::string& into);
@@ -116,8 +116,7 @@ class Section {
   void options(std::string_view doc, Options& into);
   /// All keys nobody has asked for so far, each with a list of texts; `placeholder` stands for the key on the reference
   /// page.
-  void text_lists(std::string_view placeholder, std::string_view doc,
-                  std::map<std::string, std::vector<std::string>>& into);
+  void text_lists(std::string_view placeholder, std::string_view doc, std::map<std::string, std::vector<std::string>>& into);
 
   /// The same with lists of integers.
   void integer_lists(std::string_view placeholder, std::string_view doc, const IntegerRange& range,
@@ -129,8 +128,7 @@ class Section {
   Section section_or_defaults(const Key& key);
   std::vector<Section> sections(const Key& key);  ///< a list of maps
   /// All keys nobody has asked for so far, each with a map.
-  std::vector<std::pair<std::string, Section>> named_sections(std::string_view placeholder, std::string_view doc,
-                                                              TextRule rule);
+  std::vector<std::pair<std::string, Section>> named_sections(std::string_view placeholder, std::string_view doc, TextRule rule);
 
   bool has(std::string_view name) const;
   /// For keys that take a word or a map. Both hold when describing.
@@ -155,14 +153,12 @@ class Section {
   const YamlNode* take(const Key& key, const std::string& type, const std::string& otherwise);
   void record(const Key& key, std::string value, const YamlNode* node);
   void wrong(const std::string& path, const YamlNode& node, const std::string& wanted, std::string hint = {}) const;
-  std::optional<std::int64_t> to_integer(const std::string& path, const YamlNode& node,
-                                         const IntegerRange& range) const;
+  std::optional<std::int64_t> to_integer(const std::string& path, const YamlNode& node, const IntegerRange& range) const;
   std::optional<double> to_number(const std::string& path, const YamlNode& node, const NumberRange& range) const;
   std::optional<std::string> to_text(const std::string& path, const YamlNode& node, TextRule rule) const;
   std::vector<std::string> to_texts(const std::string& path, const YamlNode& node, TextRule rule) const;
   std::optional<Option> to_option(const std::string& path, const YamlNode& node) const;
-  std::optional<std::size_t> pick(const Key& key, const std::vector<std::string>& names,
-                                  std::optional<std::size_t> otherwise);
+  std::optional<std::size_t> pick(const Key& key, const std::vector<std::string>& names, std::optional<std::size_t> otherwise);
   std::vector<const YamlNode*> remaining() const;
 
   Reader* reader_;

@@ -15,27 +15,18 @@ constexpr std::string_view kNone = "(none)";
 
 std::string found_text(const YamlNode& node) {
   switch (node.form) {
-    case NodeForm::kNull:
-      return "found nothing";
-    case NodeForm::kList:
-      return "found a list";
-    case NodeForm::kMap:
-      return "found a map";
-    case NodeForm::kBroken:
-      return "found something else";
-    case NodeForm::kScalar:
-      break;
+    case NodeForm::kNull: return "found nothing";
+    case NodeForm::kList: return "found a list";
+    case NodeForm::kMap: return "found a map";
+    case NodeForm::kBroken: return "found something else";
+    case NodeForm::kScalar: break;
   }
   if (node.quoting == Quoting::kQuoted) return "found the text \"" + printable(node.text) + "\"";
   switch (scalar_kind(node.text)) {
-    case ScalarKind::kText:
-      return "found the text " + printable(node.text);
-    case ScalarKind::kFlag:
-      return "found the boolean " + node.text;
-    case ScalarKind::kInteger:
-      return "found the integer " + printable(node.text);
-    case ScalarKind::kNumber:
-      return "found the number " + printable(node.text);
+    case ScalarKind::kText: return "found the text " + printable(node.text);
+    case ScalarKind::kFlag: return "found the boolean " + node.text;
+    case ScalarKind::kInteger: return "found the integer " + printable(node.text);
+    case ScalarKind::kNumber: return "found the number " + printable(node.text);
   }
   return "found something else";
 }
@@ -45,21 +36,16 @@ bool plain(const YamlNode& node) { return node.form == NodeForm::kScalar && node
 /// The hint for a scalar that is not of the wanted kind.
 std::string kind_hint(const YamlNode& node) {
   if (node.form != NodeForm::kScalar) return {};
-  if (node.quoting == Quoting::kQuoted)
-    return scalar_kind(node.text) == ScalarKind::kText ? "" : "leave out the quotes";
+  if (node.quoting == Quoting::kQuoted) return scalar_kind(node.text) == ScalarKind::kText ? "" : "leave out the quotes";
   return scalar_hint(node.text);
 }
 
 std::string rule_text(TextRule rule) {
   switch (rule) {
-    case TextRule::kAny:
-      return "text";
-    case TextRule::kNotEmpty:
-      return "text, not empty";
-    case TextRule::kName:
-      return "name";
-    case TextRule::kIdentifier:
-      return "name, no dots";
+    case TextRule::kAny: return "text";
+    case TextRule::kNotEmpty: return "text, not empty";
+    case TextRule::kName: return "name";
+    case TextRule::kIdentifier: return "name, no dots";
   }
   return "text";
 }
@@ -81,26 +67,11 @@ std::string joined(const std::vector<std::string>& names, std::string_view quote
   return all;
 }
 
-struct OptionText {
-  std::string operator()(std::int64_t v) const { return std::to_string(v); }
-  std::string operator()(double v) const {
-    const std::string text = number_text(v);
-    return parse_integer(text) ? text + ".0" : text;  // 2.0 and 2 are different options
-  }
-  std::string operator()(const std::string& v) const { return quoted_text(v); }
-  template <class T>
-  std::string operator()(const std::vector<T>& values) const {
-    std::vector<std::string> all;
-    for (const T value : values) all.push_back((*this)(value));
-    return list_text(all);
-  }
-};
-
 }  // namespace
 
 bool NumberRange::holds(double value) const {
-  return std::isfinite(value) && !(above && value <= *above) && !(at_least && value < *at_least) &&
-         !(below && value >= *below) && !(at_most && value > *at_most);
+  return std::isfinite(value) && !(above && value <= *above) && !(at_least && value < *at_least) && !(below && value >= *below) &&
+         !(at_most && value > *at_most);
 }
 
 std::string NumberRange::text() const {
@@ -119,12 +90,10 @@ std::string IntegerRange::text() const {
 }
 
 void Section::wrong(const std::string& path, const YamlNode& node, const std::string& wanted, std::string hint) const {
-  reader_->found_.add(node.at, printable(path, 120) + " must be " + wanted + " (" + found_text(node) + ")",
-                      std::move(hint));
+  reader_->found_.add(node.at, printable(path, 120) + " must be " + wanted + " (" + found_text(node) + ")", std::move(hint));
 }
 
-std::optional<std::int64_t> Section::to_integer(const std::string& path, const YamlNode& node,
-                                                const IntegerRange& range) const {
+std::optional<std::int64_t> Section::to_integer(const std::string& path, const YamlNode& node, const IntegerRange& range) const {
   if (!plain(node) || scalar_kind(node.text) != ScalarKind::kInteger) {
     std::string hint = kind_hint(node);
     if (plain(node) && hint.empty())
@@ -139,8 +108,7 @@ std::optional<std::int64_t> Section::to_integer(const std::string& path, const Y
   return std::nullopt;
 }
 
-std::optional<double> Section::to_number(const std::string& path, const YamlNode& node,
-                                         const NumberRange& range) const {
+std::optional<double> Section::to_number(const std::string& path, const YamlNode& node, const NumberRange& range) const {
   const ScalarKind kind = plain(node) ? scalar_kind(node.text) : ScalarKind::kText;
   if (kind != ScalarKind::kInteger && kind != ScalarKind::kNumber) {
     wrong(path, node, "a number", kind_hint(node));
@@ -165,9 +133,9 @@ std::optional<std::string> Section::to_text(const std::string& path, const YamlN
   if (follows(rule, node.text)) return node.text;
   const bool blank = !follows(TextRule::kNotEmpty, node.text);
   reader_->found_.add(node.at, path + (blank ? " must not be empty" : " must be a name (" + found_text(node) + ")"),
-                      rule == TextRule::kNotEmpty ? ""
-                                                  : "1 to 64 of letters, digits, _ and -" +
-                                                        std::string(rule == TextRule::kName ? " and ." : ""));
+                      rule == TextRule::kNotEmpty
+                          ? ""
+                          : "1 to 64 of letters, digits, _ and -" + std::string(rule == TextRule::kName ? " and ." : ""));
   return std::nullopt;
 }
 
@@ -245,7 +213,7 @@ void Section::numbers(const Key& key, const NumberRange& range, std::vector<doub
 void Section::integers(const Key& key, const IntegerRange& range, std::vector<std::int64_t>& into) {
   const std::string path = path_of(key.name);
   const YamlNode* node =
-      take(key, "list of integers, each " + range.text(), into.empty() ? std::string(kNone) : OptionText{}(into));
+      take(key, "list of integers, each " + range.text(), into.empty() ? std::string(kNone) : integers_text(into));
   if (node == nullptr) return;
   if (node->form != NodeForm::kList || node->children.empty()) {
     wrong(path, *node, "a list of integers");
@@ -254,7 +222,7 @@ void Section::integers(const Key& key, const IntegerRange& range, std::vector<st
   into.clear();
   for (std::size_t i = 0; i < node->children.size(); ++i)
     if (const auto value = to_integer(item_path(path, i), node->children[i], range)) into.push_back(*value);
-  record(key, OptionText{}(into), node);
+  record(key, integers_text(into), node);
 }
 
 void Section::flag(const Key& key, bool& into) {
@@ -300,58 +268,6 @@ std::optional<std::size_t> Section::pick(const Key& key, const std::vector<std::
   return static_cast<std::size_t>(it - names.begin());
 }
 
-std::optional<Option> Section::to_option(const std::string& path, const YamlNode& node) const {
-  if (node.form == NodeForm::kBroken) return std::nullopt;
-  if (node.form == NodeForm::kScalar) {
-    if (node.quoting == Quoting::kQuoted) return Option(node.text);
-    switch (scalar_kind(node.text)) {
-      case ScalarKind::kInteger:
-        if (const auto value = to_integer(path, node, {INT64_MIN, INT64_MAX})) return Option(*value);
-        return std::nullopt;
-      case ScalarKind::kNumber:
-        if (const auto value = to_number(path, node, {})) return Option(*value);
-        return std::nullopt;
-      case ScalarKind::kFlag:
-        return Option(node.text);
-      case ScalarKind::kText:
-        break;
-    }
-    // `010`, `.inf` or `yes` as an option is a slip, never a word.
-    const std::string hint = scalar_hint(node.text);
-    if (hint.empty()) return Option(node.text);
-    wrong(path, node, "a number or a word", hint);
-    return std::nullopt;
-  }
-  if (node.form != NodeForm::kList || node.children.empty()) {
-    wrong(path, node, "a number, a word or a list of numbers");
-    return std::nullopt;
-  }
-  std::vector<double> numbers;
-  std::vector<std::int64_t> integers;
-  for (std::size_t i = 0; i < node.children.size(); ++i) {
-    const YamlNode& item = node.children[i];
-    const auto value = to_number(item_path(path, i), item, {});
-    if (!value) return std::nullopt;
-    numbers.push_back(*value);
-    if (const auto whole = parse_integer(item.text)) integers.push_back(*whole);
-  }
-  if (integers.size() == numbers.size()) return Option(std::move(integers));
-  return Option(std::move(numbers));
-}
-
-void Section::options(std::string_view doc, Options& into) {
-  if (describes()) take({"OPTION", doc}, "number, word or list of numbers", std::string(kNone));
-  for (const YamlNode* member : remaining()) {
-    const Key key{member->key, doc};
-    const YamlNode* node = take(key, "number, word or list of numbers", "");
-    if (node == nullptr) continue;
-    const auto option = to_option(path_of(key.name), *node);
-    if (!option) continue;
-    record(key, std::visit(OptionText{}, *option), node);
-    into.emplace(member->key, *option);
-  }
-}
-
 void Section::text_lists(std::string_view placeholder, std::string_view doc,
                          std::map<std::string, std::vector<std::string>>& into) {
   std::vector<std::string> unused;
@@ -387,11 +303,9 @@ void Section::path(const Key& key, std::filesystem::path& into) {
       continue;
     }
     const std::size_t end = text->find('}', i);
-    const std::string name =
-        text->compare(i, 2, "${") == 0 && end != std::string::npos ? text->substr(i + 2, end - i - 2) : "";
+    const std::string name = text->compare(i, 2, "${") == 0 && end != std::string::npos ? text->substr(i + 2, end - i - 2) : "";
     if (!follows(TextRule::kIdentifier, name) || name.find('-') != std::string::npos)
-      return reader_->found_.add(node->at, where + " holds a $ that begins no variable",
-                                 "variables are written ${NAME}");
+      return reader_->found_.add(node->at, where + " holds a $ that begins no variable", "variables are written ${NAME}");
     const char* value = std::getenv(name.c_str());
     if (value == nullptr || *value == '\0')
       return reader_->found_.add(node->at, where + " uses ${" + name + "}, which is not set in the environment",
@@ -400,8 +314,7 @@ void Section::path(const Key& key, std::filesystem::path& into) {
     i = end;
   }
   const std::filesystem::path given(expanded);
-  into =
-      (given.is_absolute() ? given : reader_->found_.sources().at(node->at.source).folder / given).lexically_normal();
+  into = (given.is_absolute() ? given : reader_->found_.sources().at(node->at.source).folder / given).lexically_normal();
   record(key, quoted_text(into.string()), node);
 }
 

@@ -103,11 +103,11 @@ std::string number_text(double value) {
 
 std::string quoted_text(std::string_view value) {
   const auto wordy = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || digit(c) || c == '_' || c == '.' || c == '-' ||
-           c == '/' || c == ':' || c == '>';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || digit(c) || c == '_' || c == '.' || c == '-' || c == '/' ||
+           c == ':' || c == '>';
   };
-  const bool word = !value.empty() && !digit(value[0]) && value[0] != '-' && value[0] != '.' &&
-                    std::all_of(value.begin(), value.end(), wordy);
+  const bool word =
+      !value.empty() && !digit(value[0]) && value[0] != '-' && value[0] != '.' && std::all_of(value.begin(), value.end(), wordy);
   if (word) return std::string(value);
   static constexpr char kHex[] = "0123456789abcdef";
   std::string out = "\"";
@@ -139,6 +139,12 @@ std::string texts_text(const std::vector<std::string>& values) {
   return list_text(items);
 }
 
+std::string integers_text(const std::vector<std::int64_t>& values) {
+  std::vector<std::string> items;
+  for (const std::int64_t value : values) items.push_back(std::to_string(value));
+  return list_text(items);
+}
+
 std::string numbers_text(const std::vector<double>& values) {
   std::vector<std::string> items;
   for (const double value : values) items.push_back(number_text(value));
@@ -149,8 +155,7 @@ std::string nearest_hint(std::string_view word, const std::vector<std::string>& 
   if (const auto near = nearest_name(word, names)) return "did you mean " + printable(*near) + "?";
   if (names.empty()) return {};
   std::string all;
-  for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 20); ++i)
-    all += (i == 0 ? "" : ", ") + printable(names[i]);
+  for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 20); ++i) all += (i == 0 ? "" : ", ") + printable(names[i]);
   return "known here: " + all + (names.size() > 20 ? ", ..." : "");
 }
 

@@ -26,6 +26,7 @@ std::string number_text(double value);
 std::string quoted_text(std::string_view value);  ///< plain words as they are, all else in double quotes with escapes
 std::string list_text(std::span<const std::string> items);
 std::string texts_text(const std::vector<std::string>& values);
+std::string integers_text(const std::vector<std::int64_t>& values);
 std::string numbers_text(const std::vector<double>& values);
 
 /// "did you mean NAME?", or "known here: ..." when nothing is near.

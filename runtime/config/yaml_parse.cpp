@@ -22,8 +22,7 @@ constexpr std::string_view kCore = "tag:yaml.org,2002:";
 void check_characters(std::string_view text, int source, Diagnostics& found) {
   const Position whole{source, 0, 0};
   const auto starts = [&](std::string_view prefix) { return text.starts_with(prefix); };
-  if (starts("\xEF\xBB\xBF"))
-    found.stop(whole, "the file begins with a byte order mark", "save it as UTF-8 without BOM");
+  if (starts("\xEF\xBB\xBF")) found.stop(whole, "the file begins with a byte order mark", "save it as UTF-8 without BOM");
   if (starts("\xFF\xFE") || starts("\xFE\xFF") || starts(std::string_view("\0\0\xFE\xFF", 4)))
     found.stop(whole, "the file is UTF-16 or UTF-32", "save it as UTF-8");
   int line = 1, column = 1;
@@ -70,12 +69,10 @@ class TreeBuilder : public YAML::EventHandler {
     close(std::move(node));
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    found_.add(position(mark), "aliases are not allowed",
-               "write the value out, or put it into a file of its own and include it");
+    found_.add(position(mark), "aliases are not allowed", "write the value out, or put it into a file of its own and include it");
     close(make(NodeForm::kBroken, mark, "?", 0));
   }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                const std::string& value) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
     YamlNode node = make(NodeForm::kScalar, mark, tag, anchor);
     node.quoting = tag == "!" || tag == std::string(kCore) + "str" ? Quoting::kQuoted : Quoting::kPlain;
     node.text = value;
@@ -87,8 +84,7 @@ class TreeBuilder : public YAML::EventHandler {
     open(make(NodeForm::kList, mark, tag, anchor));
   }
   void OnSequenceEnd() override { leave(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                  YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
     open(make(NodeForm::kMap, mark, tag, anchor));
   }
   void OnMapEnd() override { leave(); }
@@ -108,8 +104,7 @@ class TreeBuilder : public YAML::EventHandler {
     node.form = form;
     node.at = position(mark);
     if (--nodes_left_ < 0)
-      found_.stop(node.at, "the study holds more than " + std::to_string(limits_.nodes) + " values",
-                  "is this the right file?");
+      found_.stop(node.at, "the study holds more than " + std::to_string(limits_.nodes) + " values", "is this the right file?");
     if (anchor != 0) found_.add(node.at, "anchors are not allowed", "write the value out where it is needed");
     static constexpr std::array<std::string_view, 7> kTags{"str", "int", "float", "bool", "null", "seq", "map"};
     const bool core = tag.starts_with(kCore) &&
@@ -182,8 +177,7 @@ class TreeBuilder : public YAML::EventHandler {
     frame.key = node.text;
     frame.key_at = node.at;
     if (node.form == NodeForm::kBroken) return;
-    if (node.form != NodeForm::kScalar ||
-        (node.quoting == Quoting::kPlain && scalar_kind(node.text) != ScalarKind::kText)) {
+    if (node.form != NodeForm::kScalar || (node.quoting == Quoting::kPlain && scalar_kind(node.text) != ScalarKind::kText)) {
       found_.add(node.at, "this key is not a text" + (where.empty() ? "" : " (in " + where + ")"),
                  node.form == NodeForm::kScalar ? "put it in quotes: \"" + printable(node.text) + "\"" : "");
       return;
@@ -215,8 +209,7 @@ YamlNode parse_yaml(std::string_view text, int source, const YamlLimits& limits,
   std::istringstream stream{std::string(text)};
   try {
     YAML::Parser parser(stream);
-    while (parser.HandleNextDocument(builder)) {
-    }
+    while (parser.HandleNextDocument(builder)) {}
   } catch (const YAML::Exception& e) {
     found.stop(builder.position(e.mark), "not valid YAML: " + e.msg);
   }

@@ -51,8 +51,7 @@ void merge(YamlNode& low, YamlNode high) {
 
 class FileLoader {
  public:
-  FileLoader(Diagnostics& found, const YamlLimits& limits)
-      : found_(found), limits_(limits), nodes_left_(limits.nodes) {}
+  FileLoader(Diagnostics& found, const YamlLimits& limits) : found_(found), limits_(limits), nodes_left_(limits.nodes) {}
 
   /// `wanted_at`: where the including file names this one.
   YamlNode load(const std::filesystem::path& path, Position wanted_at) {
@@ -62,8 +61,7 @@ class FileLoader {
       found_.stop(wanted_at, "this include leads back to " + path.string() + ", which is being read");
     if (static_cast<int>(open_.size()) > limits_.include_depth)
       found_.stop(wanted_at, "includes are nested more than " + std::to_string(limits_.include_depth) + " deep");
-    if (++files_ > limits_.files)
-      found_.stop(wanted_at, "more than " + std::to_string(limits_.files) + " files are included");
+    if (++files_ > limits_.files) found_.stop(wanted_at, "more than " + std::to_string(limits_.files) + " files are included");
     open_.push_back(real);
     const int source = found_.sources().add({SourceKind::kFile, path.string(), path.parent_path(), {}});
     const std::string text = read(path, wanted_at.source < 0 ? Position{source, 0, 0} : wanted_at);
@@ -78,9 +76,7 @@ class FileLoader {
     return all;
   }
 
-  YamlNode parse_value(std::string_view text, int source) {
-    return parse_yaml(text, source, limits_, nodes_left_, found_);
-  }
+  YamlNode parse_value(std::string_view text, int source) { return parse_yaml(text, source, limits_, nodes_left_, found_); }
 
  private:
   std::string read(const std::filesystem::path& path, Position at) {
@@ -175,8 +171,7 @@ void put(YamlNode& root, const std::vector<Step>& steps, YamlNode value, Positio
   for (const Step& step : steps) {
     if (step.index >= 0) {
       if (node->form != NodeForm::kList || static_cast<std::size_t>(step.index) >= node->children.size())
-        return found.add(key_at,
-                         printable(item_path(path, static_cast<std::size_t>(step.index)), 120) + " does not exist",
+        return found.add(key_at, printable(item_path(path, static_cast<std::size_t>(step.index)), 120) + " does not exist",
                          "an override can change an item of a list, or replace the list");
       path = item_path(path, static_cast<std::size_t>(step.index));
       node = &node->children[static_cast<std::size_t>(step.index)];
@@ -202,8 +197,7 @@ void put(YamlNode& root, const std::vector<Step>& steps, YamlNode value, Positio
   *node = std::move(value);
 }
 
-void apply_overrides(YamlNode& root, const std::vector<std::string>& overrides, FileLoader& loader,
-                     Diagnostics& found) {
+void apply_overrides(YamlNode& root, const std::vector<std::string>& overrides, FileLoader& loader, Diagnostics& found) {
   const int source = found.sources().add({SourceKind::kCommandLine, "command line", {}, {}});
   std::string all;
   for (const std::string& text : overrides) all += printable(text, 4096) + "\n";

@@ -72,7 +72,8 @@ DpEvent event_from_text(const std::string& text) {
   if (kind == "gaussian") {
     char* end = nullptr;
     const double z = std::strtod(rest.c_str(), &end);
-    require(!rest.empty() && *end == '\0' && std::isfinite(z) && z > 0, Errc::kData, "a Gaussian privacy event has no valid noise");
+    require(!rest.empty() && *end == '\0' && std::isfinite(z) && z > 0, Errc::kData,
+            "a Gaussian privacy event has no valid noise");
     return GaussianEvent{z};
   }
   if (kind == "nonprivate") return NonPrivateEvent{rest};

@@ -60,7 +60,8 @@ std::vector<float> scores(Context& ctx, Guard& guard, const std::vector<float>& 
     const std::span<const float> values = decoded.f32();
     for (std::int64_t i = 0; i < n; ++i) {
       double projection = 0;
-      for (std::int64_t j = 0; j < d; ++j) projection += values[static_cast<std::size_t>(i * d + j)] * direction[static_cast<std::size_t>(j)];
+      for (std::int64_t j = 0; j < d; ++j)
+        projection += values[static_cast<std::size_t>(i * d + j)] * direction[static_cast<std::size_t>(j)];
       all.push_back(static_cast<float>(projection));
     }
   }
@@ -100,8 +101,10 @@ Bound attack(std::vector<float> positive, std::vector<float> negative, double de
     }
   }
   Bound b;
-  b.true_positive = clopper_pearson_lower(above(positive_held, threshold), static_cast<std::int64_t>(positive_held.size()), alpha);
-  b.false_positive = clopper_pearson_upper(above(negative_held, threshold), static_cast<std::int64_t>(negative_held.size()), alpha);
+  b.true_positive =
+      clopper_pearson_lower(above(positive_held, threshold), static_cast<std::int64_t>(positive_held.size()), alpha);
+  b.false_positive =
+      clopper_pearson_upper(above(negative_held, threshold), static_cast<std::int64_t>(negative_held.size()), alpha);
   if (b.true_positive > delta) b.epsilon = std::max(0.0, std::log((b.true_positive - delta) / b.false_positive));
   return b;
 }

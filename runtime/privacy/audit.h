@@ -15,7 +15,7 @@ enum class AuditPair { kOneHot, kAllEqual, kAlternatingSigns };
 struct AuditSettings {
   std::int64_t releases = 1'000'000;  ///< of each of the two rows
   std::int64_t row_elements = 4;
-  double delta = 1e-2;                ///< where claim and attack are compared; small deltas need far more releases
+  double delta = 1e-2;  ///< where claim and attack are compared; small deltas need far more releases
   double confidence = 0.95;
   AuditPair pair = AuditPair::kOneHot;
 };

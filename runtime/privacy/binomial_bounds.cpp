@@ -48,8 +48,7 @@ double beta_quantile(double p, double a, double b) {
 double incomplete_beta(double a, double b, double x) {
   require(a > 0 && b > 0 && x >= 0 && x <= 1, Errc::kInvalidArgument, "the incomplete beta function is not defined there");
   if (x == 0.0 || x == 1.0) return x;
-  const double front =
-      std::exp(std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) + a * std::log(x) + b * std::log1p(-x));
+  const double front = std::exp(std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) + a * std::log(x) + b * std::log1p(-x));
   if (x < (a + 1.0) / (a + b + 2.0)) return front * beta_fraction(a, b, x) / a;
   return 1.0 - front * beta_fraction(b, a, 1.0 - x) / b;
 }

@@ -60,7 +60,8 @@ std::optional<Journal::Header> Journal::read_header(std::uint64_t offset) const 
   h.entry.payload_bytes = load_le<std::uint64_t>(b, kAtPayloadBytes);
   h.entry.payload_crc = load_le<std::uint32_t>(b, kAtPayloadCrc);
   h.entry.payload_offset = offset + kEntryHeaderBytes;
-  if (h.entry.payload_bytes != static_cast<std::uint64_t>(h.entry.shape.elements()) * size_bytes(h.entry.dtype)) return std::nullopt;
+  if (h.entry.payload_bytes != static_cast<std::uint64_t>(h.entry.shape.elements()) * size_bytes(h.entry.dtype))
+    return std::nullopt;
   return h;
 }
 
@@ -93,7 +94,8 @@ void Journal::load() {
   const std::uint64_t size = store_->size_bytes();
   const Bytes found = store_->read(0, static_cast<std::size_t>(std::min<std::uint64_t>(size, kFileHeaderBytes)));
   if (found.size() < kFileHeaderBytes) {
-    require(std::equal(found.begin(), found.end(), file_header.begin()), Errc::kData, "the release journal belongs to another run");
+    require(std::equal(found.begin(), found.end(), file_header.begin()), Errc::kData,
+            "the release journal belongs to another run");
     if (!found.empty()) note_ = "the release journal held an unfinished header, which has been written anew";
     store_->truncate(0);
     store_->append(file_header);

@@ -86,8 +86,7 @@ std::string Ledger::ranges(const std::vector<Uses>& uses) {
   std::string text;
   for (std::size_t i = 0; i < uses.size();) {
     std::size_t end = i + 1;
-    while (end < uses.size() && uses[end].times == uses[i].times &&
-           uses[end].record == uses[end - 1].record + 1) {
+    while (end < uses.size() && uses[end].times == uses[i].times && uses[end].record == uses[end - 1].record + 1) {
       ++end;
     }
     if (!text.empty()) text += ',';

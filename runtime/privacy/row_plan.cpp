@@ -48,8 +48,9 @@ RowPlan plan_rows(const PrivacyConfig& config, std::uint64_t releases) {
   }
   const double factor = relation_factor(config.relation);
   const double bound = std::floor(kNoiseSigma / (factor * plan.requested_multiplier));
-  require(bound >= 1, Errc::kConfig,
-          "the noise asked for is larger than the noise table reaches (sigma 256 at bound 1): raise epsilon or plan fewer releases");
+  require(
+      bound >= 1, Errc::kConfig,
+      "the noise asked for is larger than the noise table reaches (sigma 256 at bound 1): raise epsilon or plan fewer releases");
   plan.settings.clip_norm = config.clip_norm;
   plan.settings.bound = static_cast<std::int32_t>(std::min(bound, 1048576.0));
   plan.settings.sign =

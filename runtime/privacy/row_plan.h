@@ -23,7 +23,7 @@ struct RowPlan {
   std::uint64_t releases = 1;         ///< planned, of the same record
   double budget_epsilon = 0.0;        ///< the hard budget of any record
   double delta = 0.0;
-  double epsilon = 0.0;               ///< of all planned releases, at delta; may exceed the budget where z was configured
+  double epsilon = 0.0;  ///< of all planned releases, at delta; may exceed the budget where z was configured
   double epsilon_per_release = 0.0;
   DpEvent event() const { return GaussianEvent{noise_multiplier}; }
 };

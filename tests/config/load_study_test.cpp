@@ -191,10 +191,9 @@ TEST_F(LoadStudy, EveryOtherKeyArrives) {
 
 TEST_F(LoadStudy, TablesTakeTextsAsWritten) {
   const StudyConfig c =
-      load(study_with(
-               "classes: [\"0\", \"1\"]",
-               "classes: [0, yes, 010]\n    features: [age, 1.50]\n"
-               "    categories: {sex: [f, m], \"blood type\": [A, no]}\n    missing: [\"\", NA, -9]\n    drop: [id]"))
+      load(study_with("classes: [\"0\", \"1\"]",
+                      "classes: [0, yes, 010]\n    features: [age, 1.50]\n"
+                      "    categories: {sex: [f, m], \"blood type\": [A, no]}\n    missing: [\"\", NA, -9]\n    drop: [id]"))
           .config;
   EXPECT_THAT(c.data.table->classes, ElementsAre("0", "yes", "010"));
   EXPECT_THAT(c.data.table->features, ElementsAre("age", "1.50"));
@@ -205,14 +204,12 @@ TEST_F(LoadStudy, TablesTakeTextsAsWritten) {
 }
 
 TEST_F(LoadStudy, StandardizeAndPartitionTakeAWordOrAMap) {
-  EXPECT_EQ(
-      load(study_with("  sites:", "  standardize: training\n  partition: evenly\n  sites:")).config.data.standardize,
-      Standardize::kTraining);
+  EXPECT_EQ(load(study_with("  sites:", "  standardize: training\n  partition: evenly\n  sites:")).config.data.standardize,
+            Standardize::kTraining);
   const auto by = load(study_with("  sites:", "  partition: {by: column, column: site}\n  sites:")).config.data;
   EXPECT_EQ(by.partition, PartitionBy::kColumn);
   EXPECT_EQ(by.partition_column, "site");
-  EXPECT_THAT(report(study_with("  sites:", "  partition: column\n  sites:")),
-              HasSubstr("data.partition must be evenly"));
+  EXPECT_THAT(report(study_with("  sites:", "  partition: column\n  sites:")), HasSubstr("data.partition must be evenly"));
 }
 
 TEST_F(LoadStudy, PathsAreRelativeToTheFileThatNamesThem) {
@@ -248,8 +245,7 @@ TEST_F(LoadStudy, EveryKeyHasAValueAndAnOrigin) {
   EXPECT_EQ(lines.at("topology.nodes[2].segment").value, "front");
   EXPECT_EQ(lines.at("privacy.noise_multiplier").value, "(none)");
   for (const auto& [key, line] : lines) {
-    const bool local =
-        key.ends_with(".path") || key.starts_with("connection.") || key.starts_with("compute.") || key == "output";
+    const bool local = key.ends_with(".path") || key.starts_with("connection.") || key.starts_with("compute.") || key == "output";
     EXPECT_EQ(line.scope, local ? Scope::kLocal : Scope::kShared) << key;
   }
   const std::string printed = without_folder(print_config(study));

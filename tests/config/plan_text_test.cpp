@@ -40,8 +40,8 @@ std::string varied() {
                     "  party_shapes: {hospital: [3]}\n  sites:",
                     text);
   text = study_with("  optimizer:\n    name: adamw\n", "  optimizer:\n    name: sgd\n", text);
-  text = study_with("    - {from: y, to: loss}\n",
-                    "    - {from: y, to: loss}\n  deliver: [{segment: tail, to: hospital}]\n", text);
+  text =
+      study_with("    - {from: y, to: loss}\n", "    - {from: y, to: loss}\n  deliver: [{segment: tail, to: hospital}]\n", text);
   return text;
 }
 
@@ -173,23 +173,19 @@ TEST_F(PlanText, EverySharedKeyChangesTheDigest) {
   // Of these there is only one value; to change them is to take them away.
   for (const char* single : {"topology.nodes[4].loss", "privacy.labels"}) covered.insert(single);
   for (const OriginLine& line : base.resolved)
-    EXPECT_TRUE(line.scope == Scope::kLocal || covered.contains(line.key))
-        << line.key << " is shared and has no variation";
+    EXPECT_TRUE(line.scope == Scope::kLocal || covered.contains(line.key)) << line.key << " is shared and has no variation";
   EXPECT_NE(digest(study_with("  labels: public\n", "", text)), before);
 }
 
 TEST_F(PlanText, OrderCommentsFormsAndLocalKeysDoNotChangeTheDigest) {
   const Digest before = digest(kStudy);
-  EXPECT_EQ(digest(study_with("study: demo\nseed: 7\n", "# a comment\nseed: 7   # lucky\n\nstudy: \"demo\"\n")),
-            before);
+  EXPECT_EQ(digest(study_with("study: demo\nseed: 7\n", "# a comment\nseed: 7   # lucky\n\nstudy: \"demo\"\n")), before);
   EXPECT_EQ(digest(study_with("delta: 1e-5", "delta: 0.00001")), before);
   EXPECT_EQ(digest(study_with("epsilon: 2", "epsilon: 2.0")), before);
   EXPECT_EQ(digest(study_with("{name: server, role: server}", "{role: server, count: one, name: server}")), before);
-  EXPECT_EQ(digest(study_with("  epochs: 3\n", "  epochs: 3\n  batch_size: 32\n  rate: {schedule: constant}\n")),
-            before);
+  EXPECT_EQ(digest(study_with("  epochs: 3\n", "  epochs: 3\n  batch_size: 32\n  rate: {schedule: constant}\n")), before);
   EXPECT_EQ(digest(kStudy, {"schedule={}", "wire={}", "topology.deliver=[]"}), before);
-  EXPECT_EQ(digest(kStudy, {"data.table.path=/elsewhere.csv", "output=/o",
-                            "compute={default: {threads: 7, backend: reference}}",
+  EXPECT_EQ(digest(kStudy, {"data.table.path=/elsewhere.csv", "output=/o", "compute={default: {threads: 7, backend: reference}}",
                             "connection={endpoint: \"tcp://h:1\", server_public_key: p, secret_key: s}"}),
             before);
   std::string windows;
@@ -200,8 +196,8 @@ TEST_F(PlanText, OrderCommentsFormsAndLocalKeysDoNotChangeTheDigest) {
 }
 
 TEST_F(PlanText, TheCanonicalFormIsSortedAndHoldsNothingLocal) {
-  const std::string plan = canonical_plan(
-      load(kStudy, {"output=/canary", "data.table.path=/canary.csv", "compute={server: {threads: 999}}"}));
+  const std::string plan =
+      canonical_plan(load(kStudy, {"output=/canary", "data.table.path=/canary.csv", "compute={server: {threads: 999}}"}));
   EXPECT_THAT(plan, Not(HasSubstr("canary")));
   EXPECT_THAT(plan, Not(HasSubstr("999")));
   EXPECT_THAT(plan, HasSubstr("training.batch_size = 32\n"));
@@ -219,9 +215,7 @@ TEST_F(PlanText, TextsCannotImitateOtherKeys) {
   };
   EXPECT_THAT(plan("\"x\\nseed = 9\""), HasSubstr("privacy.because = \"x\\x0aseed = 9\"\n"));
   EXPECT_NE(plan("\"a\\\"b\""), plan("\"ab\""));
-  const auto classes = [this](const std::string& list) {
-    return canonical_plan(load(kStudy, {"data.table.classes=" + list}));
-  };
+  const auto classes = [this](const std::string& list) { return canonical_plan(load(kStudy, {"data.table.classes=" + list})); };
   EXPECT_NE(classes("[\"a, b\", c]"), classes("[a, \"b, c\"]"));
   EXPECT_NE(canonical_plan(load(kStudy, {"network.layers[0].outputs=8"})),
             canonical_plan(load(kStudy, {"network.layers[0].outputs=\"8\""})));
@@ -255,8 +249,7 @@ TEST_F(PlanText, KeysOfOneSideAndHostileTextsAreHandled) {
   const std::string mine = canonical_plan(here);
   EXPECT_THAT(explain_difference(here, "aaa = 1\n" + mine, "server"),
               HasSubstr("plan differs: aaa is not set here and 1 at the server"));
-  const std::string hostile =
-      explain_difference(here, "a\x1b[31m = " + std::string(100'000, 'x') + "\n" + mine, "server\n");
+  const std::string hostile = explain_difference(here, "a\x1b[31m = " + std::string(100'000, 'x') + "\n" + mine, "server\n");
   EXPECT_LT(hostile.size(), 400u);
   EXPECT_EQ(hostile.find_first_of("\x1b\n"), std::string::npos);
   EXPECT_THAT(explain_difference(here, "garbage without equals", "server"), HasSubstr("plan differs: "));

@@ -30,9 +30,9 @@ class ShippedFiles : public StudyFolder {
     fs::create_directories(folder() / "topologies");
     fs::copy_file(kSource / "configs/topologies" / (topology + ".yaml"), folder() / "topologies" / (topology + ".yaml"),
                   fs::copy_options::overwrite_existing);
-    return load("include: [topologies/" + topology +
-                ".yaml]\nstudy: s\ndata: {table: {path: t.csv, label: y}, sites: [a]" + more + "}\nnetwork: " +
-                network + "\ntraining: {loss: mean_squared_error}\nprivacy: {mechanism: none, because: a test}\n");
+    return load("include: [topologies/" + topology + ".yaml]\nstudy: s\ndata: {table: {path: t.csv, label: y}, sites: [a]" +
+                more + "}\nnetwork: " + network +
+                "\ntraining: {loss: mean_squared_error}\nprivacy: {mechanism: none, because: a test}\n");
   }
 };
 
@@ -133,10 +133,10 @@ TEST(ConfigurationPage, IsUpToDate) {
 
 TEST(ConfigurationPage, NamesEveryKeyOfAStudy) {
   const std::string page = configuration_page();
-  for (const char* key : {"study", "topology.nodes[].join", "schedule.average", "data.table.categories.COLUMN",
-                          "data.arrays.test.labels", "data.partition.alpha", "network.segments.SEGMENT.layers[].type",
-                          "training.rate.step_factor", "privacy.epsilon", "wire.gradient", "connection.deadline_s",
-                          "compute.PARTY.precision", "output", "control_permutations"})
+  for (const char* key :
+       {"study", "topology.nodes[].join", "schedule.average", "data.table.categories.COLUMN", "data.arrays.test.labels",
+        "data.partition.alpha", "network.segments.SEGMENT.layers[].type", "training.rate.step_factor", "privacy.epsilon",
+        "wire.gradient", "connection.deadline_s", "compute.PARTY.precision", "output", "control_permutations"})
     EXPECT_THAT(page, HasSubstr("| `" + std::string(key) + "` |"));
   EXPECT_THAT(page, HasSubstr("| `privacy.delta` | number, > 0 and <= 0.1 | **required** | shared |"));
   EXPECT_THAT(page, HasSubstr("| `data.table.path` | path | **required** | local |"));

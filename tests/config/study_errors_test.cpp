@@ -109,10 +109,9 @@ INSTANTIATE_TEST_SUITE_P(
                "study.yaml:44:9: error: privacy.wire must be one of int8, int16 (found the text int4)\n    wire: "
                "int4\n          ^\n"
                "  hint: did you mean int8?"},
-        Change{
-            "bad_name", "study: demo", "study: two words",
-            "study.yaml:1:8: error: study must be a name (found the text two words)\n  study: two words\n         ^\n"
-            "  hint: 1 to 64 of letters, digits, _ and - and ."},
+        Change{"bad_name", "study: demo", "study: two words",
+               "study.yaml:1:8: error: study must be a name (found the text two words)\n  study: two words\n         ^\n"
+               "  hint: 1 to 64 of letters, digits, _ and - and ."},
         Change{"after_umlauts", "classes: [\"0\", \"1\"]",
                "drop: [gr\xC3\xB6\xC3\x9F"
                "e, gr\xC3\xB6\xC3\x9F"
@@ -131,10 +130,9 @@ INSTANTIATE_TEST_SUITE_P(
                "study.yaml:33:3: error: unknown key training.epocs\n    epocs: 3\n    ^\n  hint: did you mean epochs?"},
         Change{"unknown_top", "seed: 7", "sead: 7",
                "study.yaml:2:1: error: unknown key sead\n  sead: 7\n  ^\n  hint: did you mean seed?"},
-        Change{
-            "unknown_far", "{from: y, to: loss}", "{from: y, to: loss, colour: red}",
-            "study.yaml:18:27: error: unknown key topology.routes[3].colour\n      - {from: y, to: loss, colour: red}\n"
-            "                            ^\n  hint: known here: from, to, activation, gradient"},
+        Change{"unknown_far", "{from: y, to: loss}", "{from: y, to: loss, colour: red}",
+               "study.yaml:18:27: error: unknown key topology.routes[3].colour\n      - {from: y, to: loss, colour: red}\n"
+               "                            ^\n  hint: known here: from, to, activation, gradient"},
         Change{"unknown_after_umlaut", "{from: y, to: loss}", "{\"\xC3\xBC\": 1, from: y, to: loss}",
                "study.yaml:18:8: error: unknown key topology.routes[3].\"\xC3\xBC\"\n      - {\"\xC3\xBC\": 1, from: "
                "y, to: loss}\n"
@@ -154,11 +152,10 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Rules, StudyError,
     ::testing::Values(
-        Change{
-            "two_kinds_of_node", "at: hospital, source: labels", "at: hospital, source: labels, loss: study",
-            "study.yaml:10:7: error: topology.nodes[1] must hold exactly one of source, segment, join, loss (found 2)\n"
-            "      - {name: y, at: hospital, source: labels, loss: study}\n        ^\n"
-            "  hint: for example {name: front, at: hospital, segment: front}"},
+        Change{"two_kinds_of_node", "at: hospital, source: labels", "at: hospital, source: labels, loss: study",
+               "study.yaml:10:7: error: topology.nodes[1] must hold exactly one of source, segment, join, loss (found 2)\n"
+               "      - {name: y, at: hospital, source: labels, loss: study}\n        ^\n"
+               "  hint: for example {name: front, at: hospital, segment: front}"},
         Change{"unknown_party", "{name: tail, at: server,", "{name: tail, at: sever,",
                "study.yaml:12:24: error: no party is named sever\n      - {name: tail, at: sever, segment: tail}\n"
                "                         ^\n  hint: did you mean server?"},
@@ -180,9 +177,8 @@ INSTANTIATE_TEST_SUITE_P(
         Change{"two_routes", "{from: y, to: loss}", "{from: tail, to: loss}",
                "study.yaml:18:14: error: the route tail>loss is there twice\n      - {from: tail, to: loss}\n          "
                "     ^"},
-        Change{
-            "two_sites", "[north, south]", "[north, north]",
-            "study.yaml:24:18: error: data.sites names north twice\n    sites: [north, north]\n                   ^"},
+        Change{"two_sites", "[north, south]", "[north, north]",
+               "study.yaml:24:18: error: data.sites names north twice\n    sites: [north, north]\n                   ^"},
         Change{"bad_site", "[north, south]", "[north, sou/th]",
                "study.yaml:24:18: error: data.sites[1] must be a name (found the text sou/th)\n    sites: [north, "
                "sou/th]\n"
@@ -235,10 +231,9 @@ INSTANTIATE_TEST_SUITE_P(
                "study.yaml:23:14: error: data.table.classes must name at least two classes\n      classes: [\"0\"]\n   "
                "            ^\n"
                "  hint: leave it out for a regression"},
-        Change{
-            "label_is_feature", "classes: [\"0\", \"1\"]", "features: [age, outcome]",
-            "study.yaml:23:21: error: column outcome is a feature and also the label\n      features: [age, outcome]\n"
-            "                      ^"},
+        Change{"label_is_feature", "classes: [\"0\", \"1\"]", "features: [age, outcome]",
+               "study.yaml:23:21: error: column outcome is a feature and also the label\n      features: [age, outcome]\n"
+               "                      ^"},
         Change{"centres_and_scales", "  sites:", "  standardize: {centre: [1, 2], scale: [1, 2, 3]}\n  sites:",
                "study.yaml:24:40: error: data.standardize holds 2 centres and 3 scales\n"
                "    standardize: {centre: [1, 2], scale: [1, 2, 3]}\n                                         ^"},
@@ -258,11 +253,10 @@ INSTANTIATE_TEST_SUITE_P(
                "study.yaml:24:17: error: data.record_shape has more than 5 dimensions\n    record_shape: [1, 1, 1, 1, "
                "1, 1]\n"
                "                  ^"},
-        Change{
-            "unset_variable", "records.csv", "${SUTURA_TEST_UNSET}/records.csv",
-            "study.yaml:21:11: error: data.table.path uses ${SUTURA_TEST_UNSET}, which is not set in the environment\n"
-            "      path: ${SUTURA_TEST_UNSET}/records.csv\n            ^\n  hint: run: export "
-            "SUTURA_TEST_UNSET=/path/to/it"},
+        Change{"unset_variable", "records.csv", "${SUTURA_TEST_UNSET}/records.csv",
+               "study.yaml:21:11: error: data.table.path uses ${SUTURA_TEST_UNSET}, which is not set in the environment\n"
+               "      path: ${SUTURA_TEST_UNSET}/records.csv\n            ^\n  hint: run: export "
+               "SUTURA_TEST_UNSET=/path/to/it"},
         Change{"bad_variable", "records.csv", "$HOME/records.csv",
                "study.yaml:21:11: error: data.table.path holds a $ that begins no variable\n      path: "
                "$HOME/records.csv\n"
@@ -327,16 +321,14 @@ TEST_F(StudyFolder, PrivacyHasNoDefaults) {
   for (const char* line :
        {"regime: message-noise", "relation: replace-one", "epsilon: 2", "delta: 1e-5", "clip_norm: 1", "wire: int8"}) {
     const std::string key = std::string(line).substr(0, std::string(line).find(':'));
-    EXPECT_THAT(report(study_with(std::string("  ") + line + "\n", "")),
-                HasSubstr("error: privacy." + key + " is required"));
+    EXPECT_THAT(report(study_with(std::string("  ") + line + "\n", "")), HasSubstr("error: privacy." + key + " is required"));
   }
   EXPECT_EQ(report(study_with("  labels: public\n", "")), "");
 }
 
 TEST_F(StudyFolder, FiguresBesideNoMechanismAreRefused) {
   const std::string text = kStudy;
-  const std::string none =
-      text.substr(0, text.find("privacy:")) + "privacy: {mechanism: none, because: test, epsilon: 1}\n";
+  const std::string none = text.substr(0, text.find("privacy:")) + "privacy: {mechanism: none, because: test, epsilon: 1}\n";
   EXPECT_THAT(report(none), HasSubstr("study.yaml:37:52: error: privacy.epsilon belongs to the mechanism rows"));
   EXPECT_THAT(report(study_with("mechanism: rows", "mechanism: rows\n  because: why")),
               HasSubstr("error: privacy.because belongs to the mechanism none"));
@@ -361,8 +353,7 @@ TEST_F(StudyFolder, ConnectionsNeedKeysAndATcpEndpoint) {
     EXPECT_EQ(with(std::string("{endpoint: ") + good + keys), "") << good;
   for (const char* bad : {"server:5555", "ipc:///tmp/x", "tcp://server", "\"tcp://:5555\"", "tcp://server:0",
                           "tcp://server:65536", "\"tcp://::1:5555\"", "tcp://server:x", "tcp://a/b:1"})
-    EXPECT_THAT(with(std::string("{endpoint: ") + bad + keys), HasSubstr("connection.endpoint must be tcp://host:port"))
-        << bad;
+    EXPECT_THAT(with(std::string("{endpoint: ") + bad + keys), HasSubstr("connection.endpoint must be tcp://host:port")) << bad;
 }
 
 TEST_F(StudyFolder, MangledStudiesLoadOrAreRefusedAndNothingElse) {

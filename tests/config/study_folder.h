@@ -1,5 +1,6 @@
 #pragma once
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -19,8 +20,7 @@ class StudyFolder : public ::testing::Test {
     const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
     folder_ = std::filesystem::temp_directory_path() /
               ("sutura_config_" + std::to_string(::getpid()) + "_" + test->test_suite_name() + "_" + test->name());
-    for (std::size_t i;
-         (i = folder_.native().find('/', folder_.native().rfind("sutura_config_"))) != std::string::npos;) {
+    for (std::size_t i; (i = folder_.native().find('/', folder_.native().rfind("sutura_config_"))) != std::string::npos;) {
       std::string flat = folder_.native();
       flat[i] = '_';
       folder_ = flat;

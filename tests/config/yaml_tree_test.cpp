@@ -12,11 +12,14 @@ using sutura::testing::StudyFolder;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
+std::string numbered(std::string before, int number, std::string_view after) {
+  return before.append(std::to_string(number)).append(after);
+}
+
 class YamlTree : public StudyFolder {
  protected:
   /// Loads without reading a study: only what the tree itself finds.
-  std::string findings(std::string_view text, const std::vector<std::string>& overrides = {},
-                       const YamlLimits& limits = {}) {
+  std::string findings(std::string_view text, const std::vector<std::string>& overrides = {}, const YamlLimits& limits = {}) {
     return findings_of(write("a.yaml", text), overrides, limits);
   }
   std::string findings_of(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},
@@ -66,16 +69,14 @@ INSTANTIATE_TEST_SUITE_P(
                             "a\0:\0 \0001\0",
                             10),
                 "a.yaml: error: the file is UTF-16 or UTF-32\n  hint: save it as UTF-8"},
-        Refused{
-            "utf16_without_bom", std::string("a\0:\0", 4),
-            "a.yaml:1:2: error: a control character stands in the text\n  a?:?\n   ^\n  hint: is this a text file?"},
+        Refused{"utf16_without_bom", std::string("a\0:\0", 4),
+                "a.yaml:1:2: error: a control character stands in the text\n  a?:?\n   ^\n  hint: is this a text file?"},
         Refused{"latin1", "a: M\xFCnchen\n",
                 "a.yaml:1:5: error: this is not UTF-8 text\n  a: M?nchen\n      ^\n  hint: save the file as UTF-8"},
-        Refused{
-            "elf",
-            "\x7f"
-            "ELF\x02\x01",
-            "a.yaml:1:1: error: a control character stands in the text\n  ?ELF??\n  ^\n  hint: is this a text file?"},
+        Refused{"elf",
+                "\x7f"
+                "ELF\x02\x01",
+                "a.yaml:1:1: error: a control character stands in the text\n  ?ELF??\n  ^\n  hint: is this a text file?"},
         Refused{"lone_carriage_return", "a: 1\rb: 2\n",
                 "a.yaml:1:5: error: a control character stands in the text\n  a: 1?b: 2\n      ^\n  hint: is this a "
                 "text file?"},
@@ -107,14 +108,12 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"include_no_list", "include: b.yaml\n",
                 "a.yaml:1:10: error: include must be a list of files\n  include: b.yaml\n           ^\n  hint: "
                 "include: [topologies/vanilla.yaml]"},
-        Refused{
-            "include_absolute", "include: [/b.yaml]\n",
-            "a.yaml:1:11: error: include must name files relative to this one\n  include: [/b.yaml]\n            ^"}),
+        Refused{"include_absolute", "include: [/b.yaml]\n",
+                "a.yaml:1:11: error: include must name files relative to this one\n  include: [/b.yaml]\n            ^"}),
     [](const auto& test) { return test.param.name; });
 
 TEST_F(YamlTree, SyntaxErrorsAreReportedAtTheirPlace) {
-  EXPECT_THAT(findings("a: 1\nb: [1, 2\nc: 3\n"),
-              ::testing::ContainsRegex("^a\\.yaml:[23]:[0-9]+: error: not valid YAML: "));
+  EXPECT_THAT(findings("a: 1\nb: [1, 2\nc: 3\n"), ::testing::ContainsRegex("^a\\.yaml:[23]:[0-9]+: error: not valid YAML: "));
   EXPECT_THAT(findings("a: 1\n  b: 2\n"), StartsWith("a.yaml:2:4: error: not valid YAML: "));
   EXPECT_EQ(findings("a: 'it''s'\nb: \"open \\\"\n"),
             "a.yaml:2:4: error: the quotes that open here are never closed\n  b: \"open \\\"\n     ^");
@@ -138,8 +137,8 @@ TEST_F(YamlTree, AllFindingsOfAFileComeTogether) {
 TEST_F(YamlTree, AliasBombEndsEarly) {
   std::string bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 10; ++i) {
-    const std::string last = "*a" + std::to_string(i - 1);
-    bomb += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [" + last;
+    const std::string last = numbered("*a", i - 1, "");
+    bomb += numbered("a", i, ": &a").append(std::to_string(i)).append(" [").append(last);
     for (int k = 0; k < 8; ++k) bomb += ", " + last;
     bomb += "]\n";
   }
@@ -158,9 +157,7 @@ TEST_F(YamlTree, ManyFindingsAreCounted) {
 TEST_F(YamlTree, SizeDepthAndNodesAreBounded) {
   EXPECT_EQ(findings("a: \"" + std::string(10u << 20, 'x') + "\"\n"),
             "a.yaml: error: a.yaml is larger than 1024 KiB\n  hint: is this a study file?");
-  const auto nested = [](int depth) {
-    return "a: " + std::string(depth - 1, '[') + std::string(depth - 1, ']') + "\n";
-  };
+  const auto nested = [](int depth) { return "a: " + std::string(depth - 1, '[') + std::string(depth - 1, ']') + "\n"; };
   EXPECT_EQ(findings(nested(32)), "");
   EXPECT_THAT(findings(nested(33)), StartsWith("a.yaml:1:35: error: lists and maps are nested more than 32 deep"));
   EXPECT_THAT(findings("a: " + std::string(200'000, '[')), HasSubstr("nested more than 32 deep"));
@@ -177,9 +174,8 @@ TEST_F(YamlTree, WindowsLineEndsCountAsOne) {
   EXPECT_EQ(findings("a: 1\r\nb: 2\r\n"), "");
   EXPECT_EQ(text_at({"a"}), "1");
   EXPECT_EQ(text_at({"b"}), "2");
-  EXPECT_EQ(
-      findings("a: 1\r\nb: &x 2\r\n"),
-      "a.yaml:2:4: error: anchors are not allowed\n  b: &x 2\n     ^\n  hint: write the value out where it is needed");
+  EXPECT_EQ(findings("a: 1\r\nb: &x 2\r\n"),
+            "a.yaml:2:4: error: anchors are not allowed\n  b: &x 2\n     ^\n  hint: write the value out where it is needed");
 }
 
 TEST_F(YamlTree, ColumnsCountCharactersAndTheCaretCountsCells) {
@@ -232,9 +228,8 @@ TEST_F(YamlTree, IncludeCyclesAndDepthAreRefused) {
   EXPECT_THAT(findings("include: [b.yaml]\n"), StartsWith("b.yaml:2:11: error: this include leads back to a.yaml"));
   EXPECT_THAT(findings("include: [./a.yaml]\n"), HasSubstr("leads back"));
   const auto chain = [this](int length) {
-    for (int i = 1; i < length; ++i)
-      write("c" + std::to_string(i) + ".yaml", "include: [c" + std::to_string(i + 1) + ".yaml]\n");
-    write("c" + std::to_string(length) + ".yaml", "x: end\n");
+    for (int i = 1; i < length; ++i) write(numbered("c", i, ".yaml"), numbered("include: [c", i + 1, ".yaml]\n"));
+    write(numbered("c", length, ".yaml"), "x: end\n");
     return findings("include: [c1.yaml]\n");
   };
   EXPECT_EQ(chain(8), "");
@@ -254,8 +249,7 @@ TEST_F(YamlTree, MissingIncludesAreReportedWhereTheyAreNamed) {
 
 TEST_F(YamlTree, OverridesSetReplaceAndCreate) {
   const char* text = "a: {b: 1, l: [{k: 1}, {k: 2}]}\n\"odd key\": {x: 1}\n";
-  EXPECT_EQ(findings(text, {"a.b=[5, 6]", "a.l[1].k=7", "new.deep.key=x y, z", "\"odd key\".x=2", "a.b=8", "empty="}),
-            "");
+  EXPECT_EQ(findings(text, {"a.b=[5, 6]", "a.l[1].k=7", "new.deep.key=x y, z", "\"odd key\".x=2", "a.b=8", "empty="}), "");
   EXPECT_EQ(text_at({"a", "b"}), "8");
   EXPECT_EQ(root_.find("a")->find("l")->children[1].find("k")->text, "7");
   EXPECT_EQ(root_.find("a")->find("l")->children[0].find("k")->text, "1");
@@ -269,8 +263,7 @@ TEST_F(YamlTree, OverridesSetReplaceAndCreate) {
 
 TEST_F(YamlTree, BadOverridesAreReported) {
   const char* text = "a: {b: 1, l: [1]}\n";
-  EXPECT_EQ(findings(text, {"a.b"}),
-            "command line: error: this is no override\n  a.b\n  ^\n  hint: write key.sub=value");
+  EXPECT_EQ(findings(text, {"a.b"}), "command line: error: this is no override\n  a.b\n  ^\n  hint: write key.sub=value");
   for (const char* path : {"=1", ".a=1", "a..b=1", "a.=1", "a[x]=1", "[0]=1", "a[0=1", "\"a=1"})
     EXPECT_THAT(findings(text, {path}), StartsWith("command line: error: this is no override")) << path;
   EXPECT_THAT(findings(text, {"a.b.c=1"}), StartsWith("command line: error: a.b is not a map, so it has no key c"));

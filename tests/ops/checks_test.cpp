@@ -82,7 +82,8 @@ std::vector<Refusal> matrix_refusals() {
          Tensor gx = zeros({2, 7});
          linear_backward_data(c, zeros({2, 4}), zeros({4, 8}), gx);
        }},
-      {"conv_channels", kShape, "weight is [4, 3, 3, 2], expected [4, 3, 3, 3]", conv({3, 3}, {1, 5, 5, 3}, {4, 3, 3, 2}, {1, 3, 3, 4})},
+      {"conv_channels", kShape, "weight is [4, 3, 3, 2], expected [4, 3, 3, 3]",
+       conv({3, 3}, {1, 5, 5, 3}, {4, 3, 3, 2}, {1, 3, 3, 4})},
       {"conv_kernel", kShape, "weight is [4, 5, 5, 3]", conv({3, 3}, {1, 5, 5, 3}, {4, 5, 5, 3}, {1, 3, 3, 4})},
       {"conv_output", kShape, "y is [1, 5, 5, 4], expected [1, 3, 3, 4]", conv({3, 3}, {1, 5, 5, 3}, {4, 3, 3, 3}, {1, 5, 5, 4})},
       {"conv_window", kShape, "does not fit images [1, 2, 2, 3]", conv({3, 3}, {1, 2, 2, 3}, {4, 3, 3, 3}, {1, 1, 1, 4})},
@@ -140,20 +141,25 @@ std::vector<Refusal> norm_and_pool_refusals() {
       {"batch_single_value", kArgument, "more than one value per channel", batch({1, 4}, 1e-5f, 0.1f)},
       {"batch_momentum", kArgument, "momentum", batch({3, 4}, 1e-5f, 1.5f)},
       {"batch_channels", kShape, "gamma is [4], expected [5]", batch({3, 5}, 1e-5f, 0.1f)},
-      {"pool_pad", kArgument, "padding must lie in [0, kernel / 2]", max_pool({3, 3, 1, 1, 2, 0}, {1, 4, 4, 2}, {1, 2, 2, 2}, DType::kInt32)},
-      {"pool_output", kShape, "y is [1, 1, 1, 2], expected [1, 2, 2, 2]", max_pool({2, 2, 2, 2}, {1, 4, 4, 2}, {1, 1, 1, 2}, DType::kInt32)},
-      {"pool_index_type", kArgument, "index is f32, expected int32", max_pool({2, 2, 2, 2}, {1, 4, 4, 2}, {1, 2, 2, 2}, DType::kFloat32)},
+      {"pool_pad", kArgument, "padding must lie in [0, kernel / 2]",
+       max_pool({3, 3, 1, 1, 2, 0}, {1, 4, 4, 2}, {1, 2, 2, 2}, DType::kInt32)},
+      {"pool_output", kShape, "y is [1, 1, 1, 2], expected [1, 2, 2, 2]",
+       max_pool({2, 2, 2, 2}, {1, 4, 4, 2}, {1, 1, 1, 2}, DType::kInt32)},
+      {"pool_index_type", kArgument, "index is f32, expected int32",
+       max_pool({2, 2, 2, 2}, {1, 4, 4, 2}, {1, 2, 2, 2}, DType::kFloat32)},
       {"pool_index_range", kArgument, "index lies outside the image",
        [](Context& c) {
          const std::vector<std::int32_t> places{0, 1, 2, 16};
          Tensor gx = zeros({1, 4, 4, 1});
          max_pool_backward(c, {2, 2, 2, 2}, Tensor::from({1, 2, 2, 1}, places), zeros({1, 2, 2, 1}), gx);
        }},
-      {"avg_pool_window", kShape, "does not fit", [](Context& c) {
+      {"avg_pool_window", kShape, "does not fit",
+       [](Context& c) {
          Tensor y = zeros({1, 1, 1, 2});
          avg_pool_forward(c, {5, 5, 1, 1, 0, 0}, zeros({1, 4, 4, 2}), y);
        }},
-      {"global_pool", kShape, "y is [1, 3], expected [1, 2]", [](Context& c) {
+      {"global_pool", kShape, "y is [1, 3], expected [1, 2]",
+       [](Context& c) {
          Tensor y = zeros({1, 3});
          global_avg_pool_forward(c, zeros({1, 4, 4, 2}), y);
        }},
@@ -162,13 +168,37 @@ std::vector<Refusal> norm_and_pool_refusals() {
 
 std::vector<Refusal> elementwise_refusals() {
   return {
-      {"relu_shape", kShape, "relu_forward: y is [3], expected [2]", [](Context& c) { Tensor y = zeros({3}); relu_forward(c, zeros({2}), y); }},
-      {"relu_type", kArgument, "x is int32", [](Context& c) { Tensor y = zeros({2}); relu_forward(c, zeros({2}, DType::kInt32), y); }},
-      {"gelu_backward", kShape, "grad_y is [3], expected [2]", [](Context& c) { Tensor d = zeros({2}); gelu_backward(c, zeros({2}), zeros({3}), d); }},
-      {"sigmoid_undefined", kArgument, "y is undefined", [](Context& c) { Tensor y; sigmoid_forward(c, zeros({2}), y); }},
-      {"add_shape", kShape, "add: b is [3], expected [2]", [](Context& c) { Tensor y = zeros({2}); add(c, zeros({2}), zeros({3}), y); }},
+      {"relu_shape", kShape, "relu_forward: y is [3], expected [2]",
+       [](Context& c) {
+         Tensor y = zeros({3});
+         relu_forward(c, zeros({2}), y);
+       }},
+      {"relu_type", kArgument, "x is int32",
+       [](Context& c) {
+         Tensor y = zeros({2});
+         relu_forward(c, zeros({2}, DType::kInt32), y);
+       }},
+      {"gelu_backward", kShape, "grad_y is [3], expected [2]",
+       [](Context& c) {
+         Tensor d = zeros({2});
+         gelu_backward(c, zeros({2}), zeros({3}), d);
+       }},
+      {"sigmoid_undefined", kArgument, "y is undefined",
+       [](Context& c) {
+         Tensor y;
+         sigmoid_forward(c, zeros({2}), y);
+       }},
+      {"add_shape", kShape, "add: b is [3], expected [2]",
+       [](Context& c) {
+         Tensor y = zeros({2});
+         add(c, zeros({2}), zeros({3}), y);
+       }},
       {"cast_type", kArgument, "only float32 and bfloat16", [](Context& c) { (void)cast(c, zeros({2}), DType::kInt8); }},
-      {"concat_nothing", kArgument, "nothing to join", [](Context& c) { Tensor y = zeros({2}); concat_forward(c, {}, y); }},
+      {"concat_nothing", kArgument, "nothing to join",
+       [](Context& c) {
+         Tensor y = zeros({2});
+         concat_forward(c, {}, y);
+       }},
       {"concat_leading", kShape, "a part is [3, 2], expected [2, 2]",
        [](Context& c) {
          Tensor a = zeros({2, 2}), b = zeros({3, 2}), y = zeros({2, 4});
@@ -185,20 +215,55 @@ std::vector<Refusal> elementwise_refusals() {
          dropout_forward(c, 1.0f, {1, "d", 0}, zeros({2}), y, mask);
        }},
       {"dropout_mask", kArgument, "mask is f32, expected uint8",
-       [](Context& c) { Tensor d = zeros({2}); dropout_backward(c, 0.5f, zeros({2}), zeros({2}), d); }},
+       [](Context& c) {
+         Tensor d = zeros({2});
+         dropout_backward(c, 0.5f, zeros({2}), zeros({2}), d);
+       }},
       {"cross_entropy_labels", kShape, "labels is [3], expected [2]",
-       [](Context& c) { Tensor g = zeros({2, 4}); softmax_cross_entropy(c, zeros({2, 4}), zeros({3}, DType::kInt32), 1.0, g); }},
+       [](Context& c) {
+         Tensor g = zeros({2, 4});
+         softmax_cross_entropy(c, zeros({2, 4}), zeros({3}, DType::kInt32), 1.0, g);
+       }},
       {"binary_columns", kShape, "logits is [2, 2], expected [2, 1]",
-       [](Context& c) { Tensor g = zeros({2, 2}); binary_cross_entropy_with_logits(c, zeros({2, 2}), zeros({2}, DType::kInt32), 1.0, g); }},
+       [](Context& c) {
+         Tensor g = zeros({2, 2});
+         binary_cross_entropy_with_logits(c, zeros({2, 2}), zeros({2}, DType::kInt32), 1.0, g);
+       }},
       {"squared_target", kShape, "target is [2], expected [2, 3]",
-       [](Context& c) { Tensor g = zeros({2, 3}); mean_squared_error(c, zeros({2, 3}), zeros({2}), 1.0, g); }},
-      {"sgd_negative", kArgument, "not negative", [](Context& c) { Tensor p = zeros({2}), v = zeros({2}); sgd_step(c, {-0.1f, 0, 0}, zeros({2}), p, v); }},
-      {"sgd_velocity", kArgument, "velocity is undefined", [](Context& c) { Tensor p = zeros({2}), v; sgd_step(c, {0.1f, 0.9f, 0}, zeros({2}), p, v); }},
+       [](Context& c) {
+         Tensor g = zeros({2, 3});
+         mean_squared_error(c, zeros({2, 3}), zeros({2}), 1.0, g);
+       }},
+      {"sgd_negative", kArgument, "not negative",
+       [](Context& c) {
+         Tensor p = zeros({2}), v = zeros({2});
+         sgd_step(c, {-0.1f, 0, 0}, zeros({2}), p, v);
+       }},
+      {"sgd_velocity", kArgument, "velocity is undefined",
+       [](Context& c) {
+         Tensor p = zeros({2}), v;
+         sgd_step(c, {0.1f, 0.9f, 0}, zeros({2}), p, v);
+       }},
       {"adamw_step", kArgument, "count from 1",
-       [](Context& c) { Tensor p = zeros({2}), m = zeros({2}), v = zeros({2}); adamw_step(c, {0.1f}, 0, zeros({2}), p, m, v); }},
-      {"adamw_beta", kArgument, "betas", [](Context& c) { Tensor p = zeros({2}), m = zeros({2}), v = zeros({2}); adamw_step(c, {0.1f, 1.0f}, 1, zeros({2}), p, m, v); }},
-      {"adamw_state", kShape, "m is [3], expected [2]", [](Context& c) { Tensor p = zeros({2}), m = zeros({3}), v = zeros({2}); adamw_step(c, {0.1f}, 1, zeros({2}), p, m, v); }},
-      {"clip_norm", kArgument, "max_norm", [](Context& c) { Tensor g = zeros({2}); clip_gradients(c, 0.0, g); }},
+       [](Context& c) {
+         Tensor p = zeros({2}), m = zeros({2}), v = zeros({2});
+         adamw_step(c, {0.1f}, 0, zeros({2}), p, m, v);
+       }},
+      {"adamw_beta", kArgument, "betas",
+       [](Context& c) {
+         Tensor p = zeros({2}), m = zeros({2}), v = zeros({2});
+         adamw_step(c, {0.1f, 1.0f}, 1, zeros({2}), p, m, v);
+       }},
+      {"adamw_state", kShape, "m is [3], expected [2]",
+       [](Context& c) {
+         Tensor p = zeros({2}), m = zeros({3}), v = zeros({2});
+         adamw_step(c, {0.1f}, 1, zeros({2}), p, m, v);
+       }},
+      {"clip_norm", kArgument, "max_norm",
+       [](Context& c) {
+         Tensor g = zeros({2});
+         clip_gradients(c, 0.0, g);
+       }},
   };
 }
 
@@ -211,7 +276,8 @@ std::vector<Refusal> all_refusals() {
 std::ostream& operator<<(std::ostream& out, const Refusal& r) { return out << r.name; }
 
 class Refused : public ::testing::TestWithParam<std::tuple<Refusal, Variant>> {};
-INSTANTIATE_TEST_SUITE_P(Calls, Refused, ::testing::Combine(::testing::ValuesIn(all_refusals()), ::testing::ValuesIn(f32_variants())),
+INSTANTIATE_TEST_SUITE_P(Calls, Refused,
+                         ::testing::Combine(::testing::ValuesIn(all_refusals()), ::testing::ValuesIn(f32_variants())),
                          [](const auto& i) { return std::get<0>(i.param).name + "_" + text(std::get<1>(i.param)); });
 
 TEST_P(Refused, WithCodeAndShapes) {

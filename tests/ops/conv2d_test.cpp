@@ -1,8 +1,9 @@
+#include "kernels/ops/conv2d/conv2d.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "kernels/ops/conv2d/conv2d.h"
 #include "operation.h"
 #include "shape_list.h"
 
@@ -45,8 +46,8 @@ Case case_of(const std::vector<std::int64_t>& v) {
 
 Operation conv_operation(const Case& k) {
   Operation o;
-  for (const std::int64_t d : {k.x[0], k.x[1], k.x[2], k.x[3], k.w[0], k.w[1], k.w[2], k.spec.stride_h, k.spec.stride_w, k.spec.pad_h,
-                               k.spec.pad_w}) {
+  for (const std::int64_t d :
+       {k.x[0], k.x[1], k.x[2], k.x[3], k.w[0], k.w[1], k.w[2], k.spec.stride_h, k.spec.stride_w, k.spec.pad_h, k.spec.pad_w}) {
     o.name.append(o.name.empty() ? "" : "_").append(std::to_string(d));
   }
   o.inputs = {{"x", k.x}, {"weight", k.w, Role::kParameter}, {"bias", {k.w[0]}, Role::kParameter}};
@@ -90,7 +91,8 @@ Operation conv_operation(const Case& k) {
     return grads;
   };
   // As for linear: about sqrt(terms) * 2^-24 of the sum of sizes, 4 for the tail; the longest sum of the three directions counts.
-  const double terms = static_cast<double>(std::max({k.w.row_elements(), k.w[0] * k.w[1] * k.w[2], k.x[0] * y_shape[1] * y_shape[2]}));
+  const double terms =
+      static_cast<double>(std::max({k.w.row_elements(), k.w[0] * k.w[1] * k.w[2], k.x[0] * y_shape[1] * y_shape[2]}));
   o.tolerance = o.gradient_tolerance = 4.0 * std::sqrt(2.0 + terms) * 0x1p-24;
   return o;
 }
@@ -103,7 +105,8 @@ std::vector<Operation> operations() {
 
 class Conv2d : public ::testing::TestWithParam<std::tuple<Operation, Variant>> {};
 TEST_P(Conv2d, MatchesOracle) { check_operation(std::get<0>(GetParam()), std::get<1>(GetParam())); }
-INSTANTIATE_TEST_SUITE_P(Shapes, Conv2d, ::testing::Combine(::testing::ValuesIn(operations()), ::testing::ValuesIn(all_variants())),
+INSTANTIATE_TEST_SUITE_P(Shapes, Conv2d,
+                         ::testing::Combine(::testing::ValuesIn(operations()), ::testing::ValuesIn(all_variants())),
                          [](const auto& i) { return "s" + std::get<0>(i.param).name + "_" + text(std::get<1>(i.param)); });
 
 class Conv2dBackend : public ::testing::TestWithParam<Variant> {};

@@ -237,8 +237,16 @@ TEST_P(ElementwiseBackend, CastRoundsToNearestEven) {
   auto ctx = make_context(GetParam());
   if (!ctx) GTEST_SKIP();
   // Between 1 and 1 + 2^-7: below, at and above the middle; the next middle rounds up to even; the largest float overflows.
-  std::vector<float> xs{1.0f, 1.0f + 0x1p-9f, 1.0f + 0x1p-8f, 1.0f + 0x1.8p-8f, 1.0f + 0x1.8p-7f, -0.0f, kInf, NAN,
-                        std::numeric_limits<float>::max(), 3.140625f};
+  std::vector<float> xs{1.0f,
+                        1.0f + 0x1p-9f,
+                        1.0f + 0x1p-8f,
+                        1.0f + 0x1.8p-8f,
+                        1.0f + 0x1.8p-7f,
+                        -0.0f,
+                        kInf,
+                        NAN,
+                        std::numeric_limits<float>::max(),
+                        3.140625f};
   const std::vector<float> want{1.0f, 1.0f, 1.0f, 1.0f + 0x1p-7f, 1.0f + 0x1p-6f, -0.0f, kInf, NAN, kInf, 3.140625f};
   const std::size_t distinct = xs.size();
   while (xs.size() < 53) xs.push_back(xs[xs.size() - distinct]);

@@ -1,8 +1,9 @@
+#include "kernels/ops/linear/linear.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "kernels/ops/linear/linear.h"
 #include "operation.h"
 #include "shape_list.h"
 
@@ -73,7 +74,8 @@ std::vector<Operation> operations() {
 
 class Linear : public ::testing::TestWithParam<std::tuple<Operation, Variant>> {};
 TEST_P(Linear, MatchesOracle) { check_operation(std::get<0>(GetParam()), std::get<1>(GetParam())); }
-INSTANTIATE_TEST_SUITE_P(Shapes, Linear, ::testing::Combine(::testing::ValuesIn(operations()), ::testing::ValuesIn(all_variants())),
+INSTANTIATE_TEST_SUITE_P(Shapes, Linear,
+                         ::testing::Combine(::testing::ValuesIn(operations()), ::testing::ValuesIn(all_variants())),
                          [](const auto& i) { return std::get<0>(i.param).name + "_" + text(std::get<1>(i.param)); });
 
 class LinearBackend : public ::testing::TestWithParam<Variant> {};

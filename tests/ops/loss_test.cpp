@@ -25,7 +25,12 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Loss,
                                             ::testing::ValuesIn(f32_variants())),
                          [](const auto& i) {
                            const Shape& s = std::get<0>(i.param);
-                           return std::string("n").append(std::to_string(s[0])).append("_c").append(std::to_string(s[1])).append("_").append(text(std::get<1>(i.param)));
+                           return std::string("n")
+                               .append(std::to_string(s[0]))
+                               .append("_c")
+                               .append(std::to_string(s[1]))
+                               .append("_")
+                               .append(text(std::get<1>(i.param)));
                          });
 
 std::vector<std::int32_t> draw_labels(std::int64_t count, std::int64_t classes) {
@@ -67,7 +72,8 @@ TEST_P(Loss, SoftmaxCrossEntropyMatchesOracle) {
     return kScale * sum;
   };
   Guarded grad(shape);
-  const double loss = softmax_cross_entropy(*ctx, to_tensor(z, shape, DType::kFloat32), Tensor::from({shape[0]}, labels), kScale, grad.tensor());
+  const double loss =
+      softmax_cross_entropy(*ctx, to_tensor(z, shape, DType::kFloat32), Tensor::from({shape[0]}, labels), kScale, grad.tensor());
   EXPECT_NEAR(loss, oracle(z), kLossTolerance * 10 * (1.0 + static_cast<double>(shape[0])));
   EXPECT_TRUE(grad.intact());
   expect_gradient(oracle, z, to_doubles(grad.tensor()), 1.0);
@@ -87,12 +93,15 @@ TEST_P(Loss, MeanSquaredErrorMatchesOracle) {
   Guarded grad(shape);
   const double loss =
       mean_squared_error(*ctx, to_tensor(y, shape, DType::kFloat32), to_tensor(t, shape, DType::kFloat32), kScale, grad.tensor());
-  EXPECT_NEAR(loss, oracle(y), kLossTolerance * (1.0 + 100.0 * static_cast<double>(shape[0])));  // squares up to (8 + 8)^2
+  EXPECT_NEAR(loss, oracle(y),
+              kLossTolerance * (1.0 + 100.0 * static_cast<double>(shape[0])));  // squares up to (8 + 8)^2
   EXPECT_TRUE(grad.intact());
   expect_gradient(oracle, y, to_doubles(grad.tensor()), 10.0);
   if (shape[1] == 1) {  // a flat target means the same
     Tensor again(shape);
-    EXPECT_EQ(mean_squared_error(*ctx, to_tensor(y, shape, DType::kFloat32), to_tensor(t, {shape[0]}, DType::kFloat32), kScale, again), loss);
+    EXPECT_EQ(
+        mean_squared_error(*ctx, to_tensor(y, shape, DType::kFloat32), to_tensor(t, {shape[0]}, DType::kFloat32), kScale, again),
+        loss);
   }
 }
 
@@ -112,8 +121,8 @@ TEST_P(Loss, BinaryCrossEntropyMatchesOracle) {
     return kScale * sum;
   };
   Guarded grad(column);
-  const double loss =
-      binary_cross_entropy_with_logits(*ctx, to_tensor(z, column, DType::kFloat32), Tensor::from({shape[0]}, labels), kScale, grad.tensor());
+  const double loss = binary_cross_entropy_with_logits(*ctx, to_tensor(z, column, DType::kFloat32),
+                                                       Tensor::from({shape[0]}, labels), kScale, grad.tensor());
   EXPECT_NEAR(loss, oracle(z), kLossTolerance * 10 * (1.0 + static_cast<double>(shape[0])));
   EXPECT_TRUE(grad.intact());
   expect_gradient(oracle, z, to_doubles(grad.tensor()), 1.0);
@@ -134,7 +143,8 @@ TEST(LossValues, ExtremeLogitsStayFinite) {
   const std::vector<std::int32_t> matching{0, 1};
   EXPECT_EQ(binary_cross_entropy_with_logits(ctx, far, Tensor::from({2}, matching), 1.0, column), 0.0);
   EXPECT_EQ(column.f32()[0], 0.0f);
-  EXPECT_NEAR(binary_cross_entropy_with_logits(ctx, Tensor::from({2, 1}, std::vector<float>{1e4f, -1e4f}), Tensor::from({2}, matching), 1.0, column),
+  EXPECT_NEAR(binary_cross_entropy_with_logits(ctx, Tensor::from({2, 1}, std::vector<float>{1e4f, -1e4f}),
+                                               Tensor::from({2}, matching), 1.0, column),
               2e4, 1e-9);
 }
 

@@ -18,7 +18,8 @@ constexpr double kTolerance = 1e-5;
 constexpr double kGradientTolerance = 1e-4;
 
 /// Normalises the elements in each cell: cell_of(element index) names the set, then scales by channel.
-Values normalise(const Arrays& a, std::int64_t channels, std::int64_t cells, const std::function<std::int64_t(std::int64_t)>& cell_of) {
+Values normalise(const Arrays& a, std::int64_t channels, std::int64_t cells,
+                 const std::function<std::int64_t(std::int64_t)>& cell_of) {
   const auto at = [](std::int64_t i) { return static_cast<std::size_t>(i); };
   std::vector<double> count(at(cells)), mean(at(cells)), variance(at(cells));
   const auto elements = static_cast<std::int64_t>(a[0].size());
@@ -31,7 +32,8 @@ Values normalise(const Arrays& a, std::int64_t channels, std::int64_t cells, con
   Values y;
   for (std::int64_t i = 0; i < elements; ++i) {
     const std::size_t k = at(cell_of(i));
-    y.value.push_back((a[0][at(i)] - mean[k]) / std::sqrt(variance[k] / count[k] + kEps) * a[1][at(i % channels)] + a[2][at(i % channels)]);
+    y.value.push_back((a[0][at(i)] - mean[k]) / std::sqrt(variance[k] / count[k] + kEps) * a[1][at(i % channels)] +
+                      a[2][at(i % channels)]);
   }
   return y;
 }
@@ -52,7 +54,8 @@ Operation group_operation(const Shape& x, std::int64_t groups) {
   Operation o = norm_operation("group" + std::to_string(groups), x);
   const std::int64_t channels = x[x.rank() - 1], row = x.row_elements();
   o.oracle = [=](const Arrays& a) {
-    return normalise(a, channels, x[0] * groups, [=](std::int64_t i) { return i / row * groups + i % channels / (channels / groups); });
+    return normalise(a, channels, x[0] * groups,
+                     [=](std::int64_t i) { return i / row * groups + i % channels / (channels / groups); });
   };
   o.saved = {{Shape{x[0], groups}, DType::kFloat32}, {Shape{x[0], groups}, DType::kFloat32}};
   o.forward = [=](Context& ctx, const std::vector<Tensor>& t, Tensor& y, std::vector<Tensor>& s) {
@@ -111,14 +114,30 @@ Operation batch_evaluate_operation(const Shape& x) {
 }
 
 std::vector<Operation> operations() {
-  return {group_operation({0, 4, 4, 8}, 2),   group_operation({1, 1, 1, 1}, 1),     group_operation({3, 5, 5, 16}, 4),
-          group_operation({2, 7, 3, 33}, 3),  group_operation({3, 4, 4, 5}, 5),     group_operation({17, 3, 3, 8}, 1),
-          group_operation({2, 14, 14, 16}, 2), group_operation({3, 12}, 3),         group_operation({2, 1, 20, 6}, 2),
-          layer_operation({0, 8}),            layer_operation({1, 1}),              layer_operation({3, 5}),
-          layer_operation({17, 33}),          layer_operation({2, 3, 16}),          layer_operation({2, 300}),
-          batch_operation({1, 4, 4, 3}),      batch_operation({3, 5, 5, 16}),       batch_operation({17, 3, 3, 5}),
-          batch_operation({2, 7, 3, 33}),     batch_operation({17, 12}),            batch_operation({2, 14, 14, 8}),
-          batch_evaluate_operation({0, 2, 2, 3}), batch_evaluate_operation({3, 5, 5, 16}), batch_evaluate_operation({5, 33})};
+  return {group_operation({0, 4, 4, 8}, 2),
+          group_operation({1, 1, 1, 1}, 1),
+          group_operation({3, 5, 5, 16}, 4),
+          group_operation({2, 7, 3, 33}, 3),
+          group_operation({3, 4, 4, 5}, 5),
+          group_operation({17, 3, 3, 8}, 1),
+          group_operation({2, 14, 14, 16}, 2),
+          group_operation({3, 12}, 3),
+          group_operation({2, 1, 20, 6}, 2),
+          layer_operation({0, 8}),
+          layer_operation({1, 1}),
+          layer_operation({3, 5}),
+          layer_operation({17, 33}),
+          layer_operation({2, 3, 16}),
+          layer_operation({2, 300}),
+          batch_operation({1, 4, 4, 3}),
+          batch_operation({3, 5, 5, 16}),
+          batch_operation({17, 3, 3, 5}),
+          batch_operation({2, 7, 3, 33}),
+          batch_operation({17, 12}),
+          batch_operation({2, 14, 14, 8}),
+          batch_evaluate_operation({0, 2, 2, 3}),
+          batch_evaluate_operation({3, 5, 5, 16}),
+          batch_evaluate_operation({5, 33})};
 }
 
 class Norm : public ::testing::TestWithParam<std::tuple<Operation, Variant>> {};
@@ -215,13 +234,19 @@ TEST_P(NormBackend, GradientMayOverwriteItsInput) {
   };
   Tensor y(shape), mean({3, 2}), rstd({3, 2});
   group_norm_forward(*ctx, 2, kEps, x, gamma, gamma, y, mean, rstd);
-  compare([&](const Tensor& from, Tensor& to, Tensor& u, Tensor& v) { group_norm_backward(*ctx, 2, x, from, gamma, mean, rstd, to, u, v); });
+  compare([&](const Tensor& from, Tensor& to, Tensor& u, Tensor& v) {
+    group_norm_backward(*ctx, 2, x, from, gamma, mean, rstd, to, u, v);
+  });
   Tensor rows_mean({12}), rows_rstd({12});
   layer_norm_forward(*ctx, kEps, x, gamma, gamma, y, rows_mean, rows_rstd);
-  compare([&](const Tensor& from, Tensor& to, Tensor& u, Tensor& v) { layer_norm_backward(*ctx, x, from, gamma, rows_mean, rows_rstd, to, u, v); });
+  compare([&](const Tensor& from, Tensor& to, Tensor& u, Tensor& v) {
+    layer_norm_backward(*ctx, x, from, gamma, rows_mean, rows_rstd, to, u, v);
+  });
   Tensor batch_mean({4}), batch_rstd({4}), running_mean = Tensor::zeros({4}), running_var = Tensor::zeros({4});
   batch_norm_forward_train(*ctx, kEps, 0.1f, x, gamma, gamma, running_mean, running_var, y, batch_mean, batch_rstd);
-  compare([&](const Tensor& from, Tensor& to, Tensor& u, Tensor& v) { batch_norm_backward(*ctx, x, from, gamma, batch_mean, batch_rstd, to, u, v); });
+  compare([&](const Tensor& from, Tensor& to, Tensor& u, Tensor& v) {
+    batch_norm_backward(*ctx, x, from, gamma, batch_mean, batch_rstd, to, u, v);
+  });
 }
 
 }  // namespace

@@ -153,12 +153,8 @@ void check_backward(const Operation& o, const Variant& v, Context& ctx, const Ca
 std::vector<Variant> all_variants() {
   return {{Backend::kReference, DType::kFloat32}, {Backend::kOnednn, DType::kFloat32}, {Backend::kOnednn, DType::kBfloat16}};
 }
-std::vector<Variant> f32_variants() {
-  return {{Backend::kReference, DType::kFloat32}, {Backend::kOnednn, DType::kFloat32}};
-}
-std::string text(const Variant& v) {
-  return std::string(name(v.backend)) + (v.compute == DType::kBfloat16 ? "_bf16" : "_f32");
-}
+std::vector<Variant> f32_variants() { return {{Backend::kReference, DType::kFloat32}, {Backend::kOnednn, DType::kFloat32}}; }
+std::string text(const Variant& v) { return std::string(name(v.backend)) + (v.compute == DType::kBfloat16 ? "_bf16" : "_f32"); }
 std::ostream& operator<<(std::ostream& out, const Variant& v) { return out << text(v); }
 std::ostream& operator<<(std::ostream& out, const Operation& o) { return out << o.name; }
 
@@ -194,7 +190,9 @@ std::vector<double> draw_values(const Input& input, DType dtype, std::uint64_t s
     switch (input.draw) {
       case Draw::kNormal: x = random.next_below(50) == 0 ? 8.0 : 2.0 * spread(); break;
       case Draw::kAwayFrom0: x = (random.next_below(2) == 0 ? 1.0 : -1.0) * (0.25 + 1.75 * random.next_double()); break;
-      case Draw::kDistinct: x = static_cast<double>((position * 73 + static_cast<std::int64_t>(i) % channels * 31) % 251 - 125); break;
+      case Draw::kDistinct:
+        x = static_cast<double>((position * 73 + static_cast<std::int64_t>(i) % channels * 31) % 251 - 125);
+        break;
       case Draw::kPositive: x = 0.5 + random.next_double(); break;
     }
     const auto rounded = static_cast<float>(x);

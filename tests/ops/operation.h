@@ -29,10 +29,10 @@ std::optional<Context> make_context(const Variant& v);
 enum class Role { kActivation, kParameter };
 /// How its values are drawn.
 enum class Draw {
-  kNormal,    ///< about N(0, 1), with an outlier of 8 in one value out of 50
-  kAwayFrom0, ///< |x| in [0.25, 2]: for kinks at 0
-  kDistinct,  ///< integers within [-125, 125], no two equal in one image's channel: for maxima
-  kPositive,  ///< [0.5, 1.5]
+  kNormal,     ///< about N(0, 1), with an outlier of 8 in one value out of 50
+  kAwayFrom0,  ///< |x| in [0.25, 2]: for kinks at 0
+  kDistinct,   ///< integers within [-125, 125], no two equal in one image's channel: for maxima
+  kPositive,   ///< [0.5, 1.5]
 };
 
 struct Input {

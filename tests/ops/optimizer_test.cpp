@@ -23,9 +23,11 @@ class Optimizer : public ::testing::TestWithParam<std::tuple<std::int64_t, Varia
   }
   std::optional<Context> ctx_;
 };
-INSTANTIATE_TEST_SUITE_P(Sizes, Optimizer,
-                         ::testing::Combine(::testing::Values(0, 1, 3, 15, 16, 17, 33, 1000), ::testing::ValuesIn(f32_variants())),
-                         [](const auto& i) { return std::string("p").append(std::to_string(std::get<0>(i.param))).append("_").append(text(std::get<1>(i.param))); });
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, Optimizer, ::testing::Combine(::testing::Values(0, 1, 3, 15, 16, 17, 33, 1000), ::testing::ValuesIn(f32_variants())),
+    [](const auto& i) {
+      return std::string("p").append(std::to_string(std::get<0>(i.param))).append("_").append(text(std::get<1>(i.param)));
+    });
 
 // Five steps of two or three float roundings each on values up to 8: 5 * 3 * 2^-24 is 9e-7 of the largest.
 constexpr double kTolerance = 2e-6;

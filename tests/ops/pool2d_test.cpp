@@ -1,23 +1,25 @@
+#include "kernels/ops/pool2d/pool2d.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "kernels/ops/pool2d/pool2d.h"
 #include "operation.h"
 
 namespace sutura::testing {
 namespace {
 
 /// The values of window (n, p, q) at channel c, row by row; the padding as nothing.
-std::vector<double> window_values(const Pool2dSpec& s, const Shape& x, const std::vector<double>& v, std::int64_t n, std::int64_t p,
-                                  std::int64_t q, std::int64_t c) {
+std::vector<double> window_values(const Pool2dSpec& s, const Shape& x, const std::vector<double>& v, std::int64_t n,
+                                  std::int64_t p, std::int64_t q, std::int64_t c) {
   std::vector<double> values;
   for (std::int64_t r = 0; r < s.kernel_h; ++r) {
     for (std::int64_t t = 0; t < s.kernel_w; ++t) {
       const std::int64_t i = p * s.stride_h + r - s.pad_h, j = q * s.stride_w + t - s.pad_w;
-      if (i >= 0 && i < x[1] && j >= 0 && j < x[2]) values.push_back(v[static_cast<std::size_t>(((n * x[1] + i) * x[2] + j) * x[3] + c)]);
+      if (i >= 0 && i < x[1] && j >= 0 && j < x[2])
+        values.push_back(v[static_cast<std::size_t>(((n * x[1] + i) * x[2] + j) * x[3] + c)]);
     }
   }
   return values;
@@ -72,7 +74,9 @@ Operation avg_operation(const Shape& x, const Pool2dSpec& s) {
       return sum / static_cast<double>(s.kernel_h * s.kernel_w);
     });
   };
-  o.forward = [s](Context& ctx, const std::vector<Tensor>& t, Tensor& y, std::vector<Tensor>&) { avg_pool_forward(ctx, s, t[0], y); };
+  o.forward = [s](Context& ctx, const std::vector<Tensor>& t, Tensor& y, std::vector<Tensor>&) {
+    avg_pool_forward(ctx, s, t[0], y);
+  };
   o.backward = [s](Context& ctx, const std::vector<Tensor>&, const Tensor&, const std::vector<Tensor>&, const Tensor& g,
                    std::vector<Tensor>& d) { avg_pool_backward(ctx, s, g, d[0]); };
   return o;
@@ -89,7 +93,9 @@ Operation global_operation(const Shape& x) {
       return sum / static_cast<double>(w.size());
     });
   };
-  o.forward = [](Context& ctx, const std::vector<Tensor>& t, Tensor& y, std::vector<Tensor>&) { global_avg_pool_forward(ctx, t[0], y); };
+  o.forward = [](Context& ctx, const std::vector<Tensor>& t, Tensor& y, std::vector<Tensor>&) {
+    global_avg_pool_forward(ctx, t[0], y);
+  };
   o.backward = [](Context& ctx, const std::vector<Tensor>&, const Tensor&, const std::vector<Tensor>&, const Tensor& g,
                   std::vector<Tensor>& d) { global_avg_pool_backward(ctx, g, d[0]); };
   return o;
@@ -113,11 +119,13 @@ std::vector<Operation> operations() {
 
 class Pool2d : public ::testing::TestWithParam<std::tuple<Operation, Variant>> {};
 TEST_P(Pool2d, MatchesOracle) { check_operation(std::get<0>(GetParam()), std::get<1>(GetParam())); }
-INSTANTIATE_TEST_SUITE_P(Shapes, Pool2d, ::testing::Combine(::testing::ValuesIn(operations()), ::testing::ValuesIn(all_variants())),
+INSTANTIATE_TEST_SUITE_P(Shapes, Pool2d,
+                         ::testing::Combine(::testing::ValuesIn(operations()), ::testing::ValuesIn(all_variants())),
                          [](const auto& i) { return std::get<0>(i.param).name + "_" + text(std::get<1>(i.param)); });
 
 class Pool2dBackend : public ::testing::TestWithParam<Variant> {};
-INSTANTIATE_TEST_SUITE_P(Backends, Pool2dBackend, ::testing::ValuesIn(f32_variants()), [](const auto& i) { return text(i.param); });
+INSTANTIATE_TEST_SUITE_P(Backends, Pool2dBackend, ::testing::ValuesIn(f32_variants()),
+                         [](const auto& i) { return text(i.param); });
 
 // One row of 3 x 3 windows per rule; 20 channels so that vector bodies and tails both see it.
 TEST_P(Pool2dBackend, IndexTiesNanAndPadding) {
@@ -129,11 +137,11 @@ TEST_P(Pool2dBackend, IndexTiesNanAndPadding) {
     float value;
     std::int32_t index;
   };
-  const std::vector<Rule> rules{{{1, 5, 2, 5, 0, 5, 1, 1, 1}, 5.0f, 1},                                    // the lowest place of a tie
+  const std::vector<Rule> rules{{{1, 5, 2, 5, 0, 5, 1, 1, 1}, 5.0f, 1},  // the lowest place of a tie
                                 {{1, 2, 3, 4, 9, 6, 7, 8, 5}, 9.0f, 4},
-                                {{1, NAN, 9, NAN, 2, 3, 4, 5, 6}, NAN, 1},                                 // the first NaN
+                                {{1, NAN, 9, NAN, 2, 3, 4, 5, 6}, NAN, 1},  // the first NaN
                                 {{-kInf, -kInf, -kInf, -kInf, -kInf, -kInf, -kInf, -kInf, -kInf}, -kInf, 0},
-                                {{-5, -4, -3, -9, -8, -7, -6, -2, -1}, -1.0f, 8},                          // padding is not zero
+                                {{-5, -4, -3, -9, -8, -7, -6, -2, -1}, -1.0f, 8},  // padding is not zero
                                 {{NAN, NAN, 1, 1, 1, 1, 1, 1, kInf}, NAN, 0}};
   constexpr std::size_t kChannels = 20;
   for (const Rule& rule : rules) {

@@ -13,7 +13,9 @@
 namespace sutura::testing {
 namespace {
 
-Tensor drawn(const std::string& name, const Shape& shape) { return to_tensor(draw_values({name, shape}, DType::kFloat32, 77), shape, DType::kFloat32); }
+Tensor drawn(const std::string& name, const Shape& shape) {
+  return to_tensor(draw_values({name, shape}, DType::kFloat32, 77), shape, DType::kFloat32);
+}
 
 /// Gradients of a small network: convolution, group norm, GELU, pooling, linear, cross entropy. One digest over all of them.
 std::string gradient_digest(Context& ctx) {

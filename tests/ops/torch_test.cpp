@@ -137,8 +137,8 @@ TEST_P(Torch, BatchNorm) {
   expect("batch.running_mean_after", running_mean);
   expect("batch.running_var_after", running_var);
   Tensor evaluated(get("evaluate.y").shape());
-  batch_norm_forward_evaluate(*ctx_, 1e-5f, get("evaluate.x"), get("evaluate.gamma"), get("evaluate.beta"), running_mean, running_var,
-                              evaluated);
+  batch_norm_forward_evaluate(*ctx_, 1e-5f, get("evaluate.x"), get("evaluate.gamma"), get("evaluate.beta"), running_mean,
+                              running_var, evaluated);
   expect("evaluate.y", evaluated);
 }
 
@@ -189,7 +189,8 @@ TEST_P(Torch, Optimizers) {
   params = get("adamw.params0").clone();
   Tensor m = Tensor::zeros({50}), v = Tensor::zeros({50});
   for (int t = 1; t <= 3; ++t) {
-    adamw_step(*ctx_, {0.01f, 0.9f, 0.999f, 1e-8f, 0.1f}, t, get(std::string("adamw.grads").append(std::to_string(t))), params, m, v);
+    adamw_step(*ctx_, {0.01f, 0.9f, 0.999f, 1e-8f, 0.1f}, t, get(std::string("adamw.grads").append(std::to_string(t))), params, m,
+               v);
     expect(std::string("adamw.params").append(std::to_string(t)), params, 1e-6);
   }
   Tensor grads = get("clip.before").clone();

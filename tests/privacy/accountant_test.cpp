@@ -84,8 +84,10 @@ TEST(Accountant, TailsOfTheNormalDistribution) {
 
 TEST(Accountant, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(event_from_text(text(DpEvent{GaussianEvent{0.6009389671361502}})), DpEvent{GaussianEvent{0.6009389671361502}});
-  EXPECT_EQ(event_from_text(text(DpEvent{NonPrivateEvent{"a baseline, openly"}})), DpEvent{NonPrivateEvent{"a baseline, openly"}});
-  for (const char* bad : {"laplace 1.0", "", "gaussian", "gaussian x", "gaussian 1.0 2.0", "gaussian -1", "gaussian inf", "gaussian nan"})
+  EXPECT_EQ(event_from_text(text(DpEvent{NonPrivateEvent{"a baseline, openly"}})),
+            DpEvent{NonPrivateEvent{"a baseline, openly"}});
+  for (const char* bad :
+       {"laplace 1.0", "", "gaussian", "gaussian x", "gaussian 1.0 2.0", "gaussian -1", "gaussian inf", "gaussian nan"})
     EXPECT_THROW(event_from_text(bad), Error) << bad;
   Accountant a;
   EXPECT_THROW(a.add(GaussianEvent{0.0}), Error);

@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "core/error.h"
 #include "audit_guards.h"
+#include "core/error.h"
 #include "runtime/privacy/binomial_bounds.h"
 
 namespace sutura {
@@ -15,8 +15,11 @@ using privacy_tests::seeded_audit;
 
 TEST(BinomialBounds, EqualScipy) {
   // scipy.special.betainc(a, b, x)
-  const double betas[][4] = {{0.5, 0.5, 0.3, 0.369010119565545}, {2, 3, 0.4, 0.5248}, {10, 1, 0.9, 0.3486784401},
-                             {1000, 2000, 0.33, 0.350632676132958}, {500000, 3, 0.999995, 0.543810229913072},
+  const double betas[][4] = {{0.5, 0.5, 0.3, 0.369010119565545},
+                             {2, 3, 0.4, 0.5248},
+                             {10, 1, 0.9, 0.3486784401},
+                             {1000, 2000, 0.33, 0.350632676132958},
+                             {500000, 3, 0.999995, 0.543810229913072},
                              {3, 500000, 5e-06, 0.456189770075255}};
   for (const auto& [a, b, x, expected] : betas) EXPECT_NEAR(incomplete_beta(a, b, x), expected, 1e-9) << a;
   struct Case {
@@ -51,7 +54,8 @@ TEST(Audit, FindsNoMoreThanTheClaimAndMostOfIt) {
 
 TEST(Audit, TheNoiseOfThisVeryProcessIsConsistent) {
   Context ctx(Backend::kReference);
-  const AuditResult r = audit_rows(ctx, plan_with(1.0, DType::kInt8), {.releases = 50'000, .row_elements = 2, .confidence = 1 - 1e-8});
+  const AuditResult r =
+      audit_rows(ctx, plan_with(1.0, DType::kInt8), {.releases = 50'000, .row_elements = 2, .confidence = 1 - 1e-8});
   EXPECT_EQ(r.verdict, AuditVerdict::kConsistent);
   EXPECT_GT(r.ratio, 0.3);
 }
@@ -76,7 +80,9 @@ TEST(Audit, AFactorThatClaimsTooLittleFails) {
 TEST(Audit, RefusesTooLittleData) {
   Context ctx(Backend::kReference);
   EXPECT_THROW(audit_rows(ctx, plan_with(1.0, DType::kInt8), {.releases = 10}), Error);
-  EXPECT_THROW(audit_rows(ctx, plan_with(1.0, DType::kInt8, Relation::kReplaceOneNonnegative), {.releases = 2000, .row_elements = 1}), Error);
+  EXPECT_THROW(
+      audit_rows(ctx, plan_with(1.0, DType::kInt8, Relation::kReplaceOneNonnegative), {.releases = 2000, .row_elements = 1}),
+      Error);
 }
 
 }  // namespace

@@ -175,7 +175,7 @@ TEST(RowGuard, ACrashBetweenJournalAndLedgerIsPaidOnReplay) {
   }
   ledger_disk.appends_until_failure = -1;
   Client c(ledger_disk, journal_disk, plan);
-  EXPECT_EQ(c.release(5), journalled);  // never drawn again
+  EXPECT_EQ(c.release(5), journalled);   // never drawn again
   EXPECT_EQ(c.ledger.releases(10), 1u);  // and paid for
   EXPECT_EQ(c.release(5), journalled);
   EXPECT_EQ(c.ledger.releases(10), 1u);
@@ -236,24 +236,33 @@ TEST(RowGuard, TestNoiseIsRepeatableAndSaysSo) {
 }
 
 #ifdef SUTURA_FAILPOINTS
+std::pair<Bytes, std::uint64_t> release_in(const std::filesystem::path& folder) {
+  const RowPlan plan = plan_for(8.0, 1);
+  Ledger ledger(file_store(folder / "ledger"), "h", {plan.budget_epsilon, plan.delta});
+  Journal journal(file_store(folder / "journal"), "run");
+  RowGuard guard(plan, "h", ledger, journal);
+  Context ctx(Backend::kReference);
+  Bytes out = bytes_of(guard.release(ctx, some_rows(), records_of(), {1, 5, 0, 0}));
+  return {std::move(out), ledger.releases(10)};
+}
+
+/// Not a test of its own: what the killed process of the next test runs.
+TEST(RowGuardChild, Releases) {
+  const char* folder = std::getenv("SUTURA_GUARD_TEST_FOLDER");
+  if (folder == nullptr) GTEST_SKIP() << "runs as a child only";
+  (void)release_in(folder);
+}
+
 TEST(RowGuard, KilledAtEveryPointItNeverUnderCountsAndNeverRedraws) {
   const auto folder = std::filesystem::temp_directory_path() / ("sutura_guard_" + std::to_string(::getpid()));
   for (const char* point : {"guard.after_noise", "guard.after_journal", "guard.after_ledger"}) {
     std::filesystem::create_directories(folder);
-    const RowPlan plan = plan_for(8.0, 1);
-    const auto run = [&](std::uint64_t step) {
-      Ledger ledger(file_store(folder / "ledger"), "h", {plan.budget_epsilon, plan.delta});
-      Journal journal(file_store(folder / "journal"), "run");
-      RowGuard guard(plan, "h", ledger, journal);
-      Context ctx(Backend::kReference);
-      const Bytes out = bytes_of(guard.release(ctx, some_rows(), records_of(), {1, step, 0, 0}));
-      return std::pair(out, ledger.releases(10));
-    };
     const ::pid_t child = ::fork();
-    if (child == 0) {
+    if (child == 0) {  // a new program: the point is read once per process
       ::setenv("SUTURA_FAILPOINT", (std::string(point) + ":1").c_str(), 1);
-      (void)run(5);
-      ::_exit(0);
+      ::setenv("SUTURA_GUARD_TEST_FOLDER", folder.c_str(), 1);
+      ::execl("/proc/self/exe", "guard_child", "--gtest_filter=RowGuardChild.Releases", "--gtest_brief=1", nullptr);
+      ::_exit(1);
     }
     int status = 0;
     ::waitpid(child, &status, 0);
@@ -264,7 +273,7 @@ TEST(RowGuard, KilledAtEveryPointItNeverUnderCountsAndNeverRedraws) {
       if (auto t = journal.lookup({1, 5, 0, 0}, records_of())) journalled = bytes_of(*t);
       EXPECT_EQ(journalled.empty(), std::string_view(point) == "guard.after_noise");
     }
-    const auto [out, releases] = run(5);
+    const auto [out, releases] = release_in(folder);
     EXPECT_EQ(releases, 1u) << point;
     if (!journalled.empty()) {
       EXPECT_EQ(out, journalled) << point;

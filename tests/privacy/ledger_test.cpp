@@ -40,7 +40,8 @@ TEST(Ledger, CountsEveryRecordExactlyAcrossReloads) {
     for (std::uint64_t step = 0; step < 30; ++step) {
       std::vector<std::int64_t> records;
       for (int i = 0; i < 40; ++i) records.push_back(static_cast<std::int64_t>(random.next_below(500)));  // some twice
-      ledger.charge("run" + std::to_string(session), {1, step, 2, 3}, records, step % 3 == 0 ? DpEvent{GaussianEvent{8.0}} : kEvent);
+      ledger.charge("run" + std::to_string(session), {1, step, 2, 3}, records,
+                    step % 3 == 0 ? DpEvent{GaussianEvent{8.0}} : kEvent);
       for (const std::int64_t r : records) ++expected[static_cast<std::size_t>(r)];
       ++charges;
     }
@@ -136,7 +137,8 @@ TEST(Ledger, RefusesAnyChangedByteOfACompleteLine) {
   // A removed, a doubled and a swapped line.
   std::string text(reinterpret_cast<const char*>(disk.bytes.data()), disk.bytes.size());
   std::vector<std::string> lines;
-  for (std::size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) lines.push_back(text.substr(at, text.find('\n', at) + 1 - at));
+  for (std::size_t at = 0; at < text.size(); at = text.find('\n', at) + 1)
+    lines.push_back(text.substr(at, text.find('\n', at) + 1 - at));
   ASSERT_EQ(lines.size(), 4u);
   for (const std::vector<int>& order : {std::vector<int>{0, 1, 3}, {0, 2, 3}, {0, 1, 2, 2}, {0, 2, 1, 3}, {1, 2, 3}}) {
     std::string joined;

@@ -57,8 +57,9 @@ TEST(NoiseTable, EqualsTheReferenceBitForBit) {
     } else if (row.quantity.starts_with("P(Z=")) {
       const int k = std::stoi(row.quantity.substr(4));
       const auto real = [&](int i) {
-        return i < 0 ? 0.0L : std::ldexp(static_cast<long double>(table[static_cast<std::size_t>(i)].high), -63) +
-                                  std::ldexp(static_cast<long double>(table[static_cast<std::size_t>(i)].low), -127);
+        return i < 0 ? 0.0L
+                     : std::ldexp(static_cast<long double>(table[static_cast<std::size_t>(i)].high), -63) +
+                           std::ldexp(static_cast<long double>(table[static_cast<std::size_t>(i)].low), -127);
       };
       const long double p = (real(k) - real(k - 1)) / (k == 0 ? 1 : 2);
       EXPECT_NEAR(static_cast<double>(p), std::stod(row.value), 1e-14) << row.quantity;

@@ -74,17 +74,44 @@ TEST(QuantiseRows, NeverExceedsTheBound) {
   const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<std::pair<const char*, std::function<void(std::span<float>)>>> fillings = {
       {"zero", [](auto r) { std::fill(r.begin(), r.end(), 0.0f); }},
-      {"denormal", [&](auto r) { for (float& v : r) v = 1e-45f * static_cast<float>(random.next_below(4)); }},
-      {"huge", [&](auto r) { for (float& v : r) v = random.next_u32() & 1 ? 1e38f : -1e38f; }},
+      {"denormal",
+       [&](auto r) {
+         for (float& v : r) v = 1e-45f * static_cast<float>(random.next_below(4));
+       }},
+      {"huge",
+       [&](auto r) {
+         for (float& v : r) v = random.next_u32() & 1 ? 1e38f : -1e38f;
+       }},
       {"largest", [](auto r) { std::fill(r.begin(), r.end(), std::numeric_limits<float>::max()); }},
-      {"one-hot", [](auto r) { std::fill(r.begin(), r.end(), 0.0f); r[r.size() / 2] = -1e30f; }},
+      {"one-hot",
+       [](auto r) {
+         std::fill(r.begin(), r.end(), 0.0f);
+         r[r.size() / 2] = -1e30f;
+       }},
       {"all-equal", [](auto r) { std::fill(r.begin(), r.end(), 0.37f); }},
       {"all-minus", [](auto r) { std::fill(r.begin(), r.end(), -5.0f); }},
-      {"normal", [&](auto r) { for (float& v : r) v = static_cast<float>(random.next_normal()); }},
-      {"mixed", [&](auto r) { for (float& v : r) v = std::ldexp(random.next_float() - 0.5f, static_cast<int>(random.next_below(250)) - 125); }},
-      {"one nan", [&](auto r) { std::fill(r.begin(), r.end(), 0.5f); r[r.size() - 1] = nan; }},
-      {"one inf", [&](auto r) { std::fill(r.begin(), r.end(), 0.5f); r[0] = -inf; }},
-      {"half-steps", [&](auto r) { for (std::size_t j = 0; j < r.size(); ++j) r[j] = 0.5f + 1e-3f * static_cast<float>(j % 2); }},
+      {"normal",
+       [&](auto r) {
+         for (float& v : r) v = static_cast<float>(random.next_normal());
+       }},
+      {"mixed",
+       [&](auto r) {
+         for (float& v : r) v = std::ldexp(random.next_float() - 0.5f, static_cast<int>(random.next_below(250)) - 125);
+       }},
+      {"one nan",
+       [&](auto r) {
+         std::fill(r.begin(), r.end(), 0.5f);
+         r[r.size() - 1] = nan;
+       }},
+      {"one inf",
+       [&](auto r) {
+         std::fill(r.begin(), r.end(), 0.5f);
+         r[0] = -inf;
+       }},
+      {"half-steps",
+       [&](auto r) {
+         for (std::size_t j = 0; j < r.size(); ++j) r[j] = 0.5f + 1e-3f * static_cast<float>(j % 2);
+       }},
   };
   int nonzero = 0;
   for (const std::int64_t d : {1, 2, 3, 63, 64, 65, 100, 1000, 65536}) {
@@ -100,7 +127,8 @@ TEST(QuantiseRows, NeverExceedsTheBound) {
             s.clip_norm = 0.8;
             const auto q = quantised(ctx, s, row);
             const std::uint64_t norm = squared_norm(q);
-            ASSERT_LE(norm, static_cast<std::uint64_t>(bound) * static_cast<std::uint64_t>(bound)) << label << " d " << d << " B " << bound;
+            ASSERT_LE(norm, static_cast<std::uint64_t>(bound) * static_cast<std::uint64_t>(bound))
+                << label << " d " << d << " B " << bound;
             nonzero += norm > 0;
             if (sign == Sign::kNonnegative) {
               for (const std::int32_t v : q) ASSERT_GE(v, 0);
@@ -223,7 +251,8 @@ TEST(ReleaseRows, RefusesBadArguments) {
   EXPECT_THROW(release_rows(ctx, s, key, {0, 0x80000000u}, 0, rows, wire), Error);
   EXPECT_THROW(release_rows(ctx, s, key, {}, (std::uint64_t{1} << 35) - 5, rows, wire), Error);
   EXPECT_NO_THROW(release_rows(ctx, s, key, {}, (std::uint64_t{1} << 35) - 6, rows, wire));
-  for (const std::int32_t bound : {0, -1, (1 << 20) + 1}) EXPECT_THROW(release_rows(ctx, settings_of(bound), key, {}, 0, rows, wire), Error);
+  for (const std::int32_t bound : {0, -1, (1 << 20) + 1})
+    EXPECT_THROW(release_rows(ctx, settings_of(bound), key, {}, 0, rows, wire), Error);
   s.clip_norm = std::nan("");
   EXPECT_THROW(release_rows(ctx, s, key, {}, 0, rows, wire), Error);
   Tensor none({0, 3}), nothing({0, 3}, DType::kInt16);
@@ -260,10 +289,13 @@ TEST(ClipBackward, IsTheJacobianOfTheClip) {
             double expected = 0;
             for (const double side : {-1.0, 1.0}) {
               std::vector<double> a(static_cast<std::size_t>(d));
-              for (std::int64_t k = 0; k < d; ++k) a[static_cast<std::size_t>(k)] = static_cast<double>(rows.f32()[static_cast<std::size_t>(i * d + k)]);
+              for (std::int64_t k = 0; k < d; ++k)
+                a[static_cast<std::size_t>(k)] = static_cast<double>(rows.f32()[static_cast<std::size_t>(i * d + k)]);
               a[static_cast<std::size_t>(j)] += side * h;
               const auto y = clipped(s, a);
-              for (std::int64_t k = 0; k < d; ++k) expected += side * y[static_cast<std::size_t>(k)] * static_cast<double>(grad.f32()[static_cast<std::size_t>(i * d + k)]);
+              for (std::int64_t k = 0; k < d; ++k)
+                expected +=
+                    side * y[static_cast<std::size_t>(k)] * static_cast<double>(grad.f32()[static_cast<std::size_t>(i * d + k)]);
             }
             expected /= 2 * h;
             if (std::fabs(rows.f32()[static_cast<std::size_t>(i * d + j)]) < 2e-4 * size) continue;  // the kink of the clamp

@@ -27,12 +27,12 @@ TEST(Statement, ReleaseOnceClaimsWithAllItsConditions) {
   const PrivacyConfig c = rows_config(Regime::kReleaseOnce);
   const RowPlan p = plan_rows(c, 1);
   const std::string s = privacy_statement(c, &p, 64, NoiseSource::kOperatingSystem);
-  EXPECT_EQ(s,
-            "Regime R1 release-once, unit record, relation replace-one (pair distance 2B), B=213, sigma_int=256, releases<=1: (" +
-                rounded_up(p.epsilon) +
-                ", 1e-05)-DP of the record's features for the transcript seen by the server and all other parties, labels public by "
-                "declared policy and not covered, noise ChaCha20 (computational), implementation delta 2^-60. It rests on a frozen "
-                "front with public weights and on settings fixed before private data was touched.");
+  EXPECT_EQ(
+      s, "Regime R1 release-once, unit record, relation replace-one (pair distance 2B), B=213, sigma_int=256, releases<=1: (" +
+             rounded_up(p.epsilon) +
+             ", 1e-05)-DP of the record's features for the transcript seen by the server and all other parties, labels public by "
+             "declared policy and not covered, noise ChaCha20 (computational), implementation delta 2^-60. It rests on a frozen "
+             "front with public weights and on settings fixed before private data was touched.");
 }
 
 TEST(Statement, MessageNoiseClaimsNothingForTraining) {
@@ -63,7 +63,8 @@ TEST(Statement, ImplementationDeltaGrowsWhenSixtyBitsAreTooFew) {
 }
 
 TEST(Statement, NumbersAreRoundedUp) {
-  for (const double v : {7.9861, 4.3771780956812246, 1.0, 0.34066936468432641, 0.0090480725930387978, 1e-9, 133.0004, 970.12345}) {
+  for (const double v :
+       {7.9861, 4.3771780956812246, 1.0, 0.34066936468432641, 0.0090480725930387978, 1e-9, 133.0004, 970.12345}) {
     const double printed = std::stod(rounded_up(v));
     EXPECT_GE(printed, v);
     EXPECT_LE(printed, v + std::max(1.001e-3, 0.011 * v)) << v;

@@ -187,9 +187,11 @@ TEST(Endpoint, CutConnectionsLoseAndRepeatNothing) {
 
 // The encryption refuses a changed byte and drops the connection; the socket library then never dials again by itself.
 TEST(Endpoint, CorruptedBytesCostAConnectionAndNothingElse) {
-  World world({"north"});
+  LinkSettings settings = quick();
+  settings.socket_heartbeat = milliseconds(100);  // a corrupted length makes the reader wait for bytes that never come
+  World world({"north"}, settings);
   TcpProxy proxy(port_of(world.server().bound_endpoint()));
-  ClientEndpoint client(proxy.endpoint(), world.server_public(), world.secret("north"), quick());
+  ClientEndpoint client(proxy.endpoint(), world.server_public(), world.secret("north"), settings);
   exchange(client.channel(), "north", 0);
   std::string site;
   const auto channel = world.server().accept(site, soon());

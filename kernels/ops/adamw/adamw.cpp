@@ -8,8 +8,8 @@
 
 namespace sutura {
 
-void adamw_step(Context& ctx, const AdamWSettings& settings, std::int64_t t, const Tensor& grads, Tensor& params,
-                Tensor& m, Tensor& v) {
+void adamw_step(Context& ctx, const AdamWSettings& settings, std::int64_t t, const Tensor& grads, Tensor& params, Tensor& m,
+                Tensor& v) {
   const OpCheck check(ctx, "adamw_step");
   for (const float s : {settings.learning_rate, settings.eps, settings.weight_decay}) {
     check.setting(s >= 0.0f && std::isfinite(s), "settings must be finite and not negative");

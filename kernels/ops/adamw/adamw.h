@@ -23,8 +23,8 @@ struct AdamWSettings {
 /// Errors   kShapeMismatch; kInvalidArgument (type, undefined, t < 1, betas outside [0, 1), negative or non-finite
 ///          settings).
 /// Source   Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2.
-void adamw_step(Context& ctx, const AdamWSettings& settings, std::int64_t t, const Tensor& grads, Tensor& params,
-                Tensor& m, Tensor& v);
+void adamw_step(Context& ctx, const AdamWSettings& settings, std::int64_t t, const Tensor& grads, Tensor& params, Tensor& m,
+                Tensor& v);
 
 /// base^n by repeated squaring, n >= 0: the same bits everywhere, shared by the backends' bias corrections.
 double integer_power(double base, std::int64_t n);

@@ -4,10 +4,10 @@
 /// Implementations behind the contract: arguments are already checked and nothing is empty (the public functions settle
 /// empty batches).
 namespace sutura::reference {
-void adamw_step(Context& ctx, const AdamWSettings& settings, std::int64_t t, const Tensor& grads, Tensor& params,
-                Tensor& m, Tensor& v);
+void adamw_step(Context& ctx, const AdamWSettings& settings, std::int64_t t, const Tensor& grads, Tensor& params, Tensor& m,
+                Tensor& v);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void adamw_step(Context& ctx, const AdamWSettings& settings, std::int64_t t, const Tensor& grads, Tensor& params,
-                Tensor& m, Tensor& v);
+void adamw_step(Context& ctx, const AdamWSettings& settings, std::int64_t t, const Tensor& grads, Tensor& params, Tensor& m,
+                Tensor& v);
 }  // namespace sutura::onednn

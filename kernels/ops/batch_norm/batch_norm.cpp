@@ -19,9 +19,8 @@ Shape check_channels(const OpCheck& check, const Tensor& x, const Tensor& y, std
 }
 }  // namespace
 
-void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma,
-                              const Tensor& beta, Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean,
-                              Tensor& rstd) {
+void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                              Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean, Tensor& rstd) {
   const OpCheck check(ctx, "batch_norm_forward_train");
   const Shape channels = check_channels(check, x, y, "y");
   check.setting(eps > 0.0f && std::isfinite(eps), "eps must be positive and finite");
@@ -37,8 +36,7 @@ void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Ten
     std::ranges::fill(rstd.f32(), 1.0f / std::sqrt(eps));
     return;
   }
-  check.setting(x.elements() > channels[0],
-                "training needs more than one value per channel: use a larger batch or another norm");
+  check.setting(x.elements() > channels[0], "training needs more than one value per channel: use a larger batch or another norm");
   on_backend(ctx, reference::batch_norm_forward_train, onednn::batch_norm_forward_train)(
       ctx, eps, momentum, x, gamma, beta, running_mean, running_var, y, mean, rstd);
 }
@@ -53,8 +51,8 @@ void batch_norm_forward_evaluate(Context& ctx, float eps, const Tensor& x, const
   check.f32("running_mean", running_mean, channels);
   check.f32("running_var", running_var, channels);
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::batch_norm_forward_evaluate, onednn::batch_norm_forward_evaluate)(
-      ctx, eps, x, gamma, beta, running_mean, running_var, y);
+  on_backend(ctx, reference::batch_norm_forward_evaluate, onednn::batch_norm_forward_evaluate)(ctx, eps, x, gamma, beta,
+                                                                                               running_mean, running_var, y);
 }
 
 void batch_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
@@ -68,8 +66,8 @@ void batch_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, co
   check.f32("grad_gamma", grad_gamma, channels);
   check.f32("grad_beta", grad_beta, channels);
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::batch_norm_backward, onednn::batch_norm_backward)(ctx, x, grad_y, gamma, mean, rstd,
-                                                                               grad_x, grad_gamma, grad_beta);
+  on_backend(ctx, reference::batch_norm_backward, onednn::batch_norm_backward)(ctx, x, grad_y, gamma, mean, rstd, grad_x,
+                                                                               grad_gamma, grad_beta);
 }
 
 }  // namespace sutura

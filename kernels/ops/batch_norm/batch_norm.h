@@ -13,9 +13,8 @@ namespace sutura {
 ///          included. reference: sums in double, per record, then a pairwise tree over the records.
 /// Errors   kShapeMismatch; kInvalidArgument (type, undefined, eps <= 0, momentum outside [0, 1], M = 1: no variance).
 /// Source   Ioffe & Szegedy 2015, "Batch Normalization", algorithm 1.
-void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma,
-                              const Tensor& beta, Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean,
-                              Tensor& rstd);
+void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                              Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean, Tensor& rstd);
 
 /// Batch normalisation in evaluation: y = (x - running_mean[c]) / sqrt(running_var[c] + eps) * gamma[c] + beta[c].
 /// Shapes   as batch_norm_forward_train.

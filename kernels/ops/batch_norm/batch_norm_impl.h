@@ -4,18 +4,16 @@
 /// Implementations behind the contract: arguments are already checked and nothing is empty (the public functions settle
 /// empty batches).
 namespace sutura::reference {
-void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma,
-                              const Tensor& beta, Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean,
-                              Tensor& rstd);
+void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                              Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean, Tensor& rstd);
 void batch_norm_forward_evaluate(Context& ctx, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
                                  const Tensor& running_mean, const Tensor& running_var, Tensor& y);
 void batch_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
                          const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma,
-                              const Tensor& beta, Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean,
-                              Tensor& rstd);
+void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                              Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean, Tensor& rstd);
 void batch_norm_forward_evaluate(Context& ctx, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
                                  const Tensor& running_mean, const Tensor& running_var, Tensor& y);
 void batch_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,

@@ -46,9 +46,8 @@ void for_elements(const Sizes& z, Value value) {
 
 }  // namespace
 
-void batch_norm_forward_train(Context&, float eps, float momentum, const Tensor& x, const Tensor& gamma,
-                              const Tensor& beta, Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean,
-                              Tensor& rstd) {
+void batch_norm_forward_train(Context&, float eps, float momentum, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                              Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean, Tensor& rstd) {
   const Sizes z = sizes_of(x.shape());
   const auto channels = static_cast<std::size_t>(z.channels);
   const float* from = x.f32().data();
@@ -65,8 +64,7 @@ void batch_norm_forward_train(Context&, float eps, float momentum, const Tensor&
     rstd.f32()[c] = static_cast<float>(rstds[c]);
     const double keep = 1.0 - momentum;
     running_mean.f32()[c] = static_cast<float>(keep * running_mean.f32()[c] + momentum * means[c]);
-    running_var.f32()[c] =
-        static_cast<float>(keep * running_var.f32()[c] + momentum * (squares[c] / (z.count() - 1.0)));
+    running_var.f32()[c] = static_cast<float>(keep * running_var.f32()[c] + momentum * (squares[c] / (z.count() - 1.0)));
   }
   const float* gammas = gamma.f32().data();
   const float* betas = beta.f32().data();
@@ -87,9 +85,8 @@ void batch_norm_forward_evaluate(Context&, float eps, const Tensor& x, const Ten
     scale[c] = gamma.f32()[c] / std::sqrt(double{running_var.f32()[c]} + eps);
   }
   float* to = y.f32().data();
-  for_elements(z, [&](std::int64_t i, std::size_t c) {
-    to[i] = static_cast<float>((double{from[i]} - means[c]) * scale[c] + betas[c]);
-  });
+  for_elements(
+      z, [&](std::int64_t i, std::size_t c) { to[i] = static_cast<float>((double{from[i]} - means[c]) * scale[c] + betas[c]); });
 }
 
 void batch_norm_backward(Context&, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
@@ -102,8 +99,7 @@ void batch_norm_backward(Context&, const Tensor& x, const Tensor& grad_y, const 
   const float* rstds = rstd.f32().data();
   const auto normalised = [&](std::int64_t i, std::size_t c) { return (double{xs[i]} - means[c]) * rstds[c]; };
   const std::vector<double> sum_g = batch_sums(z, [&](std::int64_t i, std::size_t) { return double{gs[i]}; });
-  const std::vector<double> sum_gh =
-      batch_sums(z, [&](std::int64_t i, std::size_t c) { return gs[i] * normalised(i, c); });
+  const std::vector<double> sum_gh = batch_sums(z, [&](std::int64_t i, std::size_t c) { return gs[i] * normalised(i, c); });
   float* to = grad_x.f32().data();
   for_elements(z, [&](std::int64_t i, std::size_t c) {
     const double centred = gs[i] - sum_g[c] / z.count() - normalised(i, c) * (sum_gh[c] / z.count());

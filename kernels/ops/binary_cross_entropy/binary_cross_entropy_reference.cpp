@@ -6,8 +6,7 @@
 
 namespace sutura::reference {
 
-double binary_cross_entropy_with_logits(Context&, const Tensor& logits, const Tensor& labels, double scale,
-                                        Tensor& grad_logits) {
+double binary_cross_entropy_with_logits(Context&, const Tensor& logits, const Tensor& labels, double scale, Tensor& grad_logits) {
   const auto rows = static_cast<std::size_t>(logits.shape()[0]);
   std::vector<double> losses(rows);
   for (std::size_t n = 0; n < rows; ++n) {

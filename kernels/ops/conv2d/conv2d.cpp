@@ -35,8 +35,7 @@ void check_all(const OpCheck& check, const Conv2dSpec& spec, const Tensor& x, co
 }
 }  // namespace
 
-void conv2d_forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                    Tensor& y) {
+void conv2d_forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
   const OpCheck check(ctx, "conv2d_forward");
   check_all(check, spec, x, weight, y, "x", "y");
   if (bias.defined()) check.f32("bias", bias, Shape{weight.shape()[0]});
@@ -44,22 +43,21 @@ void conv2d_forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const
   on_backend(ctx, reference::conv2d_forward, onednn::conv2d_forward)(ctx, spec, x, weight, bias, y);
 }
 
-void conv2d_backward_data(Context& ctx, const Conv2dSpec& spec, const Tensor& grad_y, const Tensor& weight,
-                          Tensor& grad_x) {
+void conv2d_backward_data(Context& ctx, const Conv2dSpec& spec, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x) {
   const OpCheck check(ctx, "conv2d_backward_data");
   check_all(check, spec, grad_x, weight, grad_y, "grad_x", "grad_y");
   if (grad_y.elements() == 0) return;
   on_backend(ctx, reference::conv2d_backward_data, onednn::conv2d_backward_data)(ctx, spec, grad_y, weight, grad_x);
 }
 
-void conv2d_backward_weights(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& grad_y,
-                             Tensor& grad_weight, Tensor& grad_bias) {
+void conv2d_backward_weights(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight,
+                             Tensor& grad_bias) {
   const OpCheck check(ctx, "conv2d_backward_weights");
   check_all(check, spec, x, grad_weight, grad_y, "x", "grad_y");
   if (grad_bias.defined()) check.f32("grad_bias", grad_bias, Shape{grad_weight.shape()[0]});
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::conv2d_backward_weights, onednn::conv2d_backward_weights)(ctx, spec, x, grad_y,
-                                                                                       grad_weight, grad_bias);
+  on_backend(ctx, reference::conv2d_backward_weights, onednn::conv2d_backward_weights)(ctx, spec, x, grad_y, grad_weight,
+                                                                                       grad_bias);
 }
 
 }  // namespace sutura

@@ -25,13 +25,11 @@ struct Conv2dSpec {
 ///          window covers it. A non-finite weight may also make outputs at the border NaN (0 * inf in the padding).
 ///          reference: sequential over (r, s, c) in blocks of 128, bias last; the same bits on every x86-64.
 /// Errors   kShapeMismatch, kInvalidArgument.
-void conv2d_forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                    Tensor& y);
+void conv2d_forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
 
 /// grad_x[n,h,w,c] = sum over the windows that cover (h, w) of grad_y[n,p,q,k] * weight[k,r,s,c]; overwrites grad_x.
 /// Shapes   as conv2d_forward. Errors as conv2d_forward.
-void conv2d_backward_data(Context& ctx, const Conv2dSpec& spec, const Tensor& grad_y, const Tensor& weight,
-                          Tensor& grad_x);
+void conv2d_backward_data(Context& ctx, const Conv2dSpec& spec, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x);
 
 /// grad_weight[k,r,s,c] += sum_{n,p,q} grad_y[n,p,q,k] * x[n, ...window..., c];  grad_bias[k] += sum_{n,p,q}
 /// grad_y[n,p,q,k].
@@ -39,7 +37,7 @@ void conv2d_backward_data(Context& ctx, const Conv2dSpec& spec, const Tensor& gr
 /// Numbers  The sum over the records is complete (reference: one contribution per record, then a pairwise tree by
 ///          record index) before it is added once.
 /// Errors   as conv2d_forward.
-void conv2d_backward_weights(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& grad_y,
-                             Tensor& grad_weight, Tensor& grad_bias);
+void conv2d_backward_weights(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight,
+                             Tensor& grad_bias);
 
 }  // namespace sutura

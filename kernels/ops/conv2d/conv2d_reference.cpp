@@ -69,8 +69,7 @@ std::vector<float> chunk_buffer(const Sizes& z) {
 
 }  // namespace
 
-void conv2d_forward(Context&, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                    Tensor& y) {
+void conv2d_forward(Context&, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
   const Sizes z = sizes_of(spec, x.shape(), y.shape());
   std::vector<float> columns(static_cast<std::size_t>(z.window() * z.filters));  // [R*S*C, K]
   transpose(weight.f32().data(), z.filters, z.window(), columns.data());
@@ -90,8 +89,7 @@ void conv2d_forward(Context&, const Conv2dSpec& spec, const Tensor& x, const Ten
   }
 }
 
-void conv2d_backward_data(Context&, const Conv2dSpec& spec, const Tensor& grad_y, const Tensor& weight,
-                          Tensor& grad_x) {
+void conv2d_backward_data(Context&, const Conv2dSpec& spec, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x) {
   const Sizes z = sizes_of(spec, grad_x.shape(), grad_y.shape());
   std::vector<float> windows = chunk_buffer(z);
   std::ranges::fill(grad_x.f32(), 0.0f);
@@ -105,8 +103,8 @@ void conv2d_backward_data(Context&, const Conv2dSpec& spec, const Tensor& grad_y
   }
 }
 
-void conv2d_backward_weights(Context&, const Conv2dSpec& spec, const Tensor& x, const Tensor& grad_y,
-                             Tensor& grad_weight, Tensor& grad_bias) {
+void conv2d_backward_weights(Context&, const Conv2dSpec& spec, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight,
+                             Tensor& grad_bias) {
   const Sizes z = sizes_of(spec, x.shape(), grad_y.shape());
   std::vector<float> windows = chunk_buffer(z);
   const std::int64_t weights = z.filters * z.window();

@@ -16,14 +16,14 @@ void check_groups(const OpCheck& check, std::int64_t groups, const Tensor& x) {
   check.rank("x", x, 2, Shape::kMaxRank);
   check.setting(groups >= 1, "groups must be at least 1");
   if (last_dimension(x.shape()) % groups != 0) {
-    throw Error(Errc::kShapeMismatch, "group_norm: the channels of " + x.shape().text() + " do not split into " +
-                                          std::to_string(groups) + " groups");
+    throw Error(Errc::kShapeMismatch,
+                "group_norm: the channels of " + x.shape().text() + " do not split into " + std::to_string(groups) + " groups");
   }
 }
 }  // namespace
 
-void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma,
-                        const Tensor& beta, Tensor& y, Tensor& mean, Tensor& rstd) {
+void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                        Tensor& y, Tensor& mean, Tensor& rstd) {
   const OpCheck check(ctx, "group_norm_forward");
   check_groups(check, groups, x);
   check.setting(eps > 0.0f && std::isfinite(eps), "eps must be positive and finite");
@@ -36,13 +36,11 @@ void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tens
   check.f32("mean", mean, statistics);
   check.f32("rstd", rstd, statistics);
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::group_norm_forward, onednn::group_norm_forward)(ctx, groups, eps, x, gamma, beta, y, mean,
-                                                                             rstd);
+  on_backend(ctx, reference::group_norm_forward, onednn::group_norm_forward)(ctx, groups, eps, x, gamma, beta, y, mean, rstd);
 }
 
 void group_norm_backward(Context& ctx, std::int64_t groups, const Tensor& x, const Tensor& grad_y, const Tensor& gamma,
-                         const Tensor& mean, const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma,
-                         Tensor& grad_beta) {
+                         const Tensor& mean, const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta) {
   const OpCheck check(ctx, "group_norm_backward");
   check_groups(check, groups, x);
   const Shape channels{last_dimension(x.shape())};
@@ -57,8 +55,8 @@ void group_norm_backward(Context& ctx, std::int64_t groups, const Tensor& x, con
   check.f32("grad_gamma", grad_gamma, channels);
   check.f32("grad_beta", grad_beta, channels);
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::group_norm_backward, onednn::group_norm_backward)(ctx, groups, x, grad_y, gamma, mean,
-                                                                               rstd, grad_x, grad_gamma, grad_beta);
+  on_backend(ctx, reference::group_norm_backward, onednn::group_norm_backward)(ctx, groups, x, grad_y, gamma, mean, rstd, grad_x,
+                                                                               grad_gamma, grad_beta);
 }
 
 }  // namespace sutura

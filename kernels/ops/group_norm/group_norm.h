@@ -15,8 +15,8 @@ namespace sutura {
 ///          on reference.
 /// Errors   kShapeMismatch; kInvalidArgument (type, undefined, eps <= 0, groups < 1).
 /// Source   Wu & He 2018, "Group Normalization", eq. 1 and 7.
-void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma,
-                        const Tensor& beta, Tensor& y, Tensor& mean, Tensor& rstd);
+void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                        Tensor& y, Tensor& mean, Tensor& rstd);
 
 /// With h = (x - mean) * rstd and g = grad_y * gamma: grad_x = rstd * (g - mean(g) - h * mean(g * h)), means over the
 /// group of the record; grad_gamma[c] += sum grad_y * h;  grad_beta[c] += sum grad_y. Overwrites grad_x.

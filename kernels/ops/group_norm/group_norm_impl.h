@@ -4,14 +4,14 @@
 /// Implementations behind the contract: arguments are already checked and nothing is empty (the public functions settle
 /// empty batches).
 namespace sutura::reference {
-void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma,
-                        const Tensor& beta, Tensor& y, Tensor& mean, Tensor& rstd);
+void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                        Tensor& y, Tensor& mean, Tensor& rstd);
 void group_norm_backward(Context& ctx, std::int64_t groups, const Tensor& x, const Tensor& grad_y, const Tensor& gamma,
                          const Tensor& mean, const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma,
-                        const Tensor& beta, Tensor& y, Tensor& mean, Tensor& rstd);
+void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                        Tensor& y, Tensor& mean, Tensor& rstd);
 void group_norm_backward(Context& ctx, std::int64_t groups, const Tensor& x, const Tensor& grad_y, const Tensor& gamma,
                          const Tensor& mean, const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta);
 }  // namespace sutura::onednn

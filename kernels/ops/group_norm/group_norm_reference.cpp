@@ -28,8 +28,8 @@ double group_sum(const Sizes& z, const std::vector<double>& channel, std::int64_
 
 }  // namespace
 
-void group_norm_forward(Context&, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma,
-                        const Tensor& beta, Tensor& y, Tensor& mean, Tensor& rstd) {
+void group_norm_forward(Context&, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                        Tensor& y, Tensor& mean, Tensor& rstd) {
   const Sizes z = sizes_of(x.shape(), groups);
   const auto channels = static_cast<std::size_t>(z.channels);
   std::vector<double> sums(channels), block, means(channels), rstds(channels);
@@ -38,8 +38,7 @@ void group_norm_forward(Context&, std::int64_t groups, float eps, const Tensor& 
   for (std::int64_t n = 0; n < z.records; ++n) {
     const float* from = x.f32().data() + n * z.positions * z.channels;
     float* to = y.f32().data() + n * z.positions * z.channels;
-    channel_sums(z.positions, z.channels, sums.data(), block,
-                 [&](std::int64_t i, std::int64_t) { return double{from[i]}; });
+    channel_sums(z.positions, z.channels, sums.data(), block, [&](std::int64_t i, std::int64_t) { return double{from[i]}; });
     for (std::int64_t g = 0; g < groups; ++g) {
       std::fill_n(means.begin() + g * z.per_group, z.per_group, group_sum(z, sums, g) / z.count());
     }
@@ -66,8 +65,7 @@ void group_norm_forward(Context&, std::int64_t groups, float eps, const Tensor& 
 }
 
 void group_norm_backward(Context&, std::int64_t groups, const Tensor& x, const Tensor& grad_y, const Tensor& gamma,
-                         const Tensor& mean, const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma,
-                         Tensor& grad_beta) {
+                         const Tensor& mean, const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta) {
   const Sizes z = sizes_of(x.shape(), groups);
   const auto channels = static_cast<std::size_t>(z.channels);
   std::vector<double> sum_g(channels), sum_gh(channels), weighted(channels), block;
@@ -86,8 +84,7 @@ void group_norm_backward(Context&, std::int64_t groups, const Tensor& x, const T
     const auto normalised = [&](std::int64_t i, std::int64_t c) {
       return (xs[i] - means[static_cast<std::size_t>(c)]) * rstds[static_cast<std::size_t>(c)];
     };
-    channel_sums(z.positions, z.channels, sum_g.data(), block,
-                 [&](std::int64_t i, std::int64_t) { return double{gs[i]}; });
+    channel_sums(z.positions, z.channels, sum_g.data(), block, [&](std::int64_t i, std::int64_t) { return double{gs[i]}; });
     channel_sums(z.positions, z.channels, sum_gh.data(), block,
                  [&](std::int64_t i, std::int64_t c) { return gs[i] * normalised(i, c); });
     const auto spread_mean = [&](const std::vector<double>& sums, std::vector<double>& out) {

@@ -49,8 +49,8 @@ void layer_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, co
   check.f32("grad_gamma", grad_gamma, channels);
   check.f32("grad_beta", grad_beta, channels);
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::layer_norm_backward, onednn::layer_norm_backward)(ctx, x, grad_y, gamma, mean, rstd,
-                                                                               grad_x, grad_gamma, grad_beta);
+  on_backend(ctx, reference::layer_norm_backward, onednn::layer_norm_backward)(ctx, x, grad_y, gamma, mean, rstd, grad_x,
+                                                                               grad_gamma, grad_beta);
 }
 
 }  // namespace sutura

@@ -6,8 +6,8 @@
 
 namespace sutura::reference {
 
-void layer_norm_forward(Context&, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& y,
-                        Tensor& mean, Tensor& rstd) {
+void layer_norm_forward(Context&, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& y, Tensor& mean,
+                        Tensor& rstd) {
   const std::size_t channels = gamma.f32().size();
   const std::size_t rows = mean.f32().size();
   std::vector<double> squares(channels);
@@ -49,8 +49,7 @@ void layer_norm_backward(Context&, const Tensor& x, const Tensor& grad_y, const 
     parameters.push();
     const double mean_g = sum_tree(g) / static_cast<double>(channels);
     const double mean_gh = sum_tree(gh) / static_cast<double>(channels);
-    for (std::size_t c = 0; c < channels; ++c)
-      to[c] = static_cast<float>(r * (g[c] - mean_g - normalised[c] * mean_gh));
+    for (std::size_t c = 0; c < channels; ++c) to[c] = static_cast<float>(r * (g[c] - mean_g - normalised[c] * mean_gh));
   }
   const auto total = parameters.total();
   for (std::size_t c = 0; c < channels; ++c) {

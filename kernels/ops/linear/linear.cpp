@@ -33,14 +33,12 @@ void linear_backward_data(Context& ctx, const Tensor& grad_y, const Tensor& weig
   on_backend(ctx, reference::linear_backward_data, onednn::linear_backward_data)(ctx, grad_y, weight, grad_x);
 }
 
-void linear_backward_weights(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight,
-                             Tensor& grad_bias) {
+void linear_backward_weights(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight, Tensor& grad_bias) {
   const OpCheck check(ctx, "linear_backward_weights");
   check_all(check, x, grad_weight, grad_y, "x", "grad_y");
   if (grad_bias.defined()) check.f32("grad_bias", grad_bias, Shape{grad_weight.shape()[0]});
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::linear_backward_weights, onednn::linear_backward_weights)(ctx, x, grad_y, grad_weight,
-                                                                                       grad_bias);
+  on_backend(ctx, reference::linear_backward_weights, onednn::linear_backward_weights)(ctx, x, grad_y, grad_weight, grad_bias);
 }
 
 }  // namespace sutura

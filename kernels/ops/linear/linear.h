@@ -21,7 +21,6 @@ void linear_backward_data(Context& ctx, const Tensor& grad_y, const Tensor& weig
 /// Numbers  The sum over the records is complete (reference: one pairwise tree by record index) before it is added
 ///          once.
 /// Errors   as linear_forward.
-void linear_backward_weights(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight,
-                             Tensor& grad_bias);
+void linear_backward_weights(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight, Tensor& grad_bias);
 
 }  // namespace sutura

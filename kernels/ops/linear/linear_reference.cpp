@@ -9,8 +9,7 @@ namespace sutura::reference {
 
 void linear_forward(Context&, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
   const std::int64_t records = x.shape()[0], in = x.shape()[1], out = weight.shape()[0];
-  std::vector<float> columns(
-      static_cast<std::size_t>(in * out));  // [I, O]: outputs side by side, so that they vectorise
+  std::vector<float> columns(static_cast<std::size_t>(in * out));  // [I, O]: outputs side by side, so that they vectorise
   transpose(weight.f32().data(), out, in, columns.data());
   matmul({x.f32().data(), in, 1}, columns.data(), y.f32().data(), records, out, in, Product::kOverwrite);
   if (!bias.defined()) return;
@@ -23,8 +22,7 @@ void linear_forward(Context&, const Tensor& x, const Tensor& weight, const Tenso
 
 void linear_backward_data(Context&, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x) {
   const std::int64_t records = grad_y.shape()[0], out = grad_y.shape()[1], in = weight.shape()[1];
-  matmul({grad_y.f32().data(), out, 1}, weight.f32().data(), grad_x.f32().data(), records, in, out,
-         Product::kOverwrite);
+  matmul({grad_y.f32().data(), out, 1}, weight.f32().data(), grad_x.f32().data(), records, in, out, Product::kOverwrite);
 }
 
 void linear_backward_weights(Context&, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight, Tensor& grad_bias) {
@@ -56,8 +54,7 @@ void linear_backward_weights(Context&, const Tensor& x, const Tensor& grad_y, Te
     sum.push();
   }
   const auto total = sum.total();
-  for (std::int64_t o = 0; o < out; ++o)
-    grad_bias.f32()[static_cast<std::size_t>(o)] += total[static_cast<std::size_t>(o)];
+  for (std::int64_t o = 0; o < out; ++o) grad_bias.f32()[static_cast<std::size_t>(o)] += total[static_cast<std::size_t>(o)];
 }
 
 }  // namespace sutura::reference

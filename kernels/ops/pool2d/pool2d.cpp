@@ -35,12 +35,10 @@ void check_pair(const OpCheck& check, const Pool2dSpec& spec, const Tensor& x, c
 void check_index(const OpCheck& check, const Tensor& index, const Tensor& x, const Tensor& y) {
   check.type("index", index, DType::kInt32);
   check.shape("index", index, y.shape());
-  check.setting(x.shape()[1] * x.shape()[2] <= std::numeric_limits<std::int32_t>::max(),
-                "an image has too many positions");
+  check.setting(x.shape()[1] * x.shape()[2] <= std::numeric_limits<std::int32_t>::max(), "an image has too many positions");
 }
 
-void check_global(const OpCheck& check, const Tensor& x, const Tensor& y, std::string_view x_name,
-                  std::string_view y_name) {
+void check_global(const OpCheck& check, const Tensor& x, const Tensor& y, std::string_view x_name, std::string_view y_name) {
   check.activation(x_name, x);
   check.activation_like(y_name, y, x);
   check.rank(x_name, x, 4, 4);
@@ -56,8 +54,7 @@ void max_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Ten
   on_backend(ctx, reference::max_pool_forward, onednn::max_pool_forward)(ctx, spec, x, y, index);
 }
 
-void max_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& index, const Tensor& grad_y,
-                       Tensor& grad_x) {
+void max_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& index, const Tensor& grad_y, Tensor& grad_x) {
   const OpCheck check(ctx, "max_pool_backward");
   check_pair(check, spec, grad_x, grad_y, "grad_x", "grad_y");
   check_index(check, index, grad_x, grad_y);

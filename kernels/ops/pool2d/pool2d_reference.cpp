@@ -49,8 +49,7 @@ void max_pool_forward(Context&, const Pool2dSpec& spec, const Tensor& x, Tensor&
         const std::int64_t at = h * width + w;
         for (std::int64_t c = 0; c < channels; ++c) {
           const float v = from[record + at * channels + c];
-          const bool wins =
-              v > best[c] || (v != v && best[c] == best[c]);  // a NaN beats every number, never another NaN
+          const bool wins = v > best[c] || (v != v && best[c] == best[c]);  // a NaN beats every number, never another NaN
           best[c] = wins ? v : best[c];
           place[c] = wins ? static_cast<std::int32_t>(at) : place[c];
         }
@@ -107,8 +106,7 @@ void global_avg_pool_forward(Context&, const Tensor& x, Tensor& y) {
   for (std::int64_t n = 0; n < x.shape()[0]; ++n) {
     const float* from = x.f32().data() + n * positions * channels;
     float* to = y.f32().data() + n * channels;
-    channel_sums(positions, channels, sums.data(), block,
-                 [&](std::int64_t i, std::int64_t) { return double{from[i]}; });
+    channel_sums(positions, channels, sums.data(), block, [&](std::int64_t i, std::int64_t) { return double{from[i]}; });
     for (std::int64_t c = 0; c < channels; ++c) {
       to[c] = static_cast<float>(sums[static_cast<std::size_t>(c)] / static_cast<double>(positions));
     }

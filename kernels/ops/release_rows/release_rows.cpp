@@ -79,13 +79,11 @@ void prepare(Isa isa, const RowSettings& s, const float* a, std::int64_t d, floa
 
 std::uint64_t all_ones_if(bool condition) { return -static_cast<std::uint64_t>(condition); }
 double select(std::uint64_t mask, double chosen, double otherwise) {
-  return std::bit_cast<double>((std::bit_cast<std::uint64_t>(chosen) & mask) |
-                               (std::bit_cast<std::uint64_t>(otherwise) & ~mask));
+  return std::bit_cast<double>((std::bit_cast<std::uint64_t>(chosen) & mask) | (std::bit_cast<std::uint64_t>(otherwise) & ~mask));
 }
 
 /// Steps 1-4 for one row. Every row takes the same passes whatever it holds: selections are by mask.
-void quantise_row(Isa isa, const RowSettings& s, const float* a, std::int64_t d, std::vector<float>& scratch,
-                  std::int32_t* q) {
+void quantise_row(Isa isa, const RowSettings& s, const float* a, std::int64_t d, std::vector<float>& scratch, std::int32_t* q) {
   row_loops::RowNorm norm{};
   prepare(isa, s, a, d, scratch.data(), norm);
   const double bound = s.bound;
@@ -110,16 +108,13 @@ void quantise_row(Isa isa, const RowSettings& s, const float* a, std::int64_t d,
   // The only line the guarantee rests on: whatever was computed above, these integers have norm <= B or are zero.
   std::uint64_t final_norm = 0;
   dispatch<row_loops::IntegerNorm>(isa, static_cast<const std::int32_t*>(q), d, &final_norm);
-  const std::uint32_t keep =
-      final_norm <= static_cast<std::uint64_t>(s.bound) * static_cast<std::uint64_t>(s.bound) ? ~0u : 0u;
+  const std::uint32_t keep = final_norm <= static_cast<std::uint64_t>(s.bound) * static_cast<std::uint64_t>(s.bound) ? ~0u : 0u;
   dispatch<row_loops::Mask>(isa, q, d, keep);
 }
 
 /// z for elements first .. first + n - 1 (n <= kChunk) of a nonce.
-void draw_noise(Isa isa, const ChaChaKey& key, const NoiseNonce& nonce, std::uint64_t first, std::int64_t n,
-                Workspace& w) {
-  ChaChaNonce words_of = {nonce.kind, static_cast<std::uint32_t>(nonce.step),
-                          static_cast<std::uint32_t>(nonce.step >> 32)};
+void draw_noise(Isa isa, const ChaChaKey& key, const NoiseNonce& nonce, std::uint64_t first, std::int64_t n, Workspace& w) {
+  ChaChaNonce words_of = {nonce.kind, static_cast<std::uint32_t>(nonce.step), static_cast<std::uint32_t>(nonce.step >> 32)};
   const auto block = static_cast<std::uint32_t>(first / kWordsPerBlock);
   const auto skip = static_cast<std::size_t>(first % kWordsPerBlock);
   const auto count = static_cast<std::size_t>(n);
@@ -157,8 +152,7 @@ void quantise_rows(Context& ctx, const RowSettings& settings, const Tensor& rows
   std::vector<Workspace> spaces = workspaces(ctx, d);
 #pragma omp parallel for num_threads(ctx.threads()) schedule(static)
   for (std::int64_t i = 0; i < n; ++i)
-    quantise_row(isa, settings, from + i * d, d, spaces[static_cast<std::size_t>(omp_get_thread_num())].row,
-                 to + i * d);
+    quantise_row(isa, settings, from + i * d, d, spaces[static_cast<std::size_t>(omp_get_thread_num())].row, to + i * d);
 }
 
 void release_rows(Context& ctx, const RowSettings& settings, const ChaChaKey& key, const NoiseNonce& nonce,
@@ -181,8 +175,7 @@ void release_rows(Context& ctx, const RowSettings& settings, const ChaChaKey& ke
   for (std::int64_t g = 0; g < groups; ++g) {
     Workspace& w = spaces[static_cast<std::size_t>(omp_get_thread_num())];
     const std::int64_t begin = g * group, end = std::min(n, begin + group);
-    for (std::int64_t i = begin; i < end; ++i)
-      quantise_row(isa, settings, from + i * d, d, w.row, w.q.data() + (i - begin) * d);
+    for (std::int64_t i = begin; i < end; ++i) quantise_row(isa, settings, from + i * d, d, w.row, w.q.data() + (i - begin) * d);
     const std::int64_t size = (end - begin) * d;
     for (std::int64_t at = 0; at < size; at += kChunk) {
       const std::int64_t part = std::min(kChunk, size - at);
@@ -204,13 +197,11 @@ void dequantise_rows(Context&, const RowSettings& settings, const Tensor& wire, 
   if (settings.wire == DType::kInt8) {
     dispatch<row_loops::FromWire<std::int8_t>>(widest_isa(), wire.as<std::int8_t>().data(), wire.elements(), step, to);
   } else {
-    dispatch<row_loops::FromWire<std::int16_t>>(widest_isa(), wire.as<std::int16_t>().data(), wire.elements(), step,
-                                                to);
+    dispatch<row_loops::FromWire<std::int16_t>>(widest_isa(), wire.as<std::int16_t>().data(), wire.elements(), step, to);
   }
 }
 
-void clip_backward(Context& ctx, const RowSettings& settings, const Tensor& rows, const Tensor& grad_y,
-                   Tensor& grad_x) {
+void clip_backward(Context& ctx, const RowSettings& settings, const Tensor& rows, const Tensor& grad_y, Tensor& grad_x) {
   check(settings, rows);
   check_like(grad_y, rows, DType::kFloat32, "grad_y");
   check_like(grad_x, rows, DType::kFloat32, "grad_x");

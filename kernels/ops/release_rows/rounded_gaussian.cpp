@@ -96,8 +96,7 @@ __attribute__((target("avx2"))) std::size_t draw_avx2(const std::uint64_t* words
     }
     for (std::size_t j = 0; j < kVectors; ++j) {
       const __m256i equal = _mm256_cmpeq_epi64(_mm256_i64gather_epi64(table, at[j], 8), u[j]);
-      ties += static_cast<std::size_t>(
-          __builtin_popcount(static_cast<unsigned>(_mm256_movemask_pd(_mm256_castsi256_pd(equal)))));
+      ties += static_cast<std::size_t>(__builtin_popcount(static_cast<unsigned>(_mm256_movemask_pd(_mm256_castsi256_pd(equal)))));
       const __m256i flip = _mm256_sub_epi64(_mm256_setzero_si256(), _mm256_and_si256(w[j], _mm256_set1_epi64x(1)));
       const __m256i value = _mm256_sub_epi64(_mm256_xor_si256(at[j], flip), flip);
       const __m256i packed = _mm256_permutevar8x32_epi32(value, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
@@ -173,8 +172,7 @@ bool needs_extension(std::uint64_t word) {
 std::int32_t extended_draw(std::uint64_t word, std::uint64_t extension) {
   const std::uint64_t u = word >> 1;
   std::uint64_t magnitude = count_below(u);
-  while (magnitude < kThresholds && kThreshold[magnitude].high == u && kThreshold[magnitude].low <= extension)
-    ++magnitude;
+  while (magnitude < kThresholds && kThreshold[magnitude].high == u && kThreshold[magnitude].low <= extension) ++magnitude;
   return with_sign(magnitude, word);
 }
 

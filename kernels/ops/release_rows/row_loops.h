@@ -150,8 +150,7 @@ struct Dot {
     double lanes[kLanes] = {};
     std::int64_t j = 0;
     for (; j + kLanes <= d; j += kLanes)
-      for (std::int64_t l = 0; l < kLanes; ++l)
-        lanes[l] += static_cast<double>(a[j + l]) * static_cast<double>(g[j + l]);
+      for (std::int64_t l = 0; l < kLanes; ++l) lanes[l] += static_cast<double>(a[j + l]) * static_cast<double>(g[j + l]);
     for (; j < d; ++j) lanes[j % kLanes] += static_cast<double>(a[j]) * static_cast<double>(g[j]);
     *result = tree_sum(lanes);
   }

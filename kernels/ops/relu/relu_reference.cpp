@@ -10,8 +10,7 @@ void relu_forward(Context&, const Tensor& x, Tensor& y) {
 }
 
 void relu_backward(Context&, const Tensor& y, const Tensor& grad_y, Tensor& grad_x) {
-  std::ranges::transform(y.f32(), grad_y.f32(), grad_x.f32().begin(),
-                         [](float v, float g) { return v > 0.0f ? g : 0.0f; });
+  std::ranges::transform(y.f32(), grad_y.f32(), grad_x.f32().begin(), [](float v, float g) { return v > 0.0f ? g : 0.0f; });
 }
 
 }  // namespace sutura::reference

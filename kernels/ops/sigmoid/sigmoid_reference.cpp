@@ -10,8 +10,7 @@ void sigmoid_forward(Context&, const Tensor& x, Tensor& y) {
 }
 
 void sigmoid_backward(Context&, const Tensor& y, const Tensor& grad_y, Tensor& grad_x) {
-  std::ranges::transform(y.f32(), grad_y.f32(), grad_x.f32().begin(),
-                         [](float v, float g) { return g * (v * (1.0f - v)); });
+  std::ranges::transform(y.f32(), grad_y.f32(), grad_x.f32().begin(), [](float v, float g) { return g * (v * (1.0f - v)); });
 }
 
 }  // namespace sutura::reference

@@ -7,8 +7,7 @@
 
 namespace sutura {
 
-double softmax_cross_entropy(Context& ctx, const Tensor& logits, const Tensor& labels, double scale,
-                             Tensor& grad_logits) {
+double softmax_cross_entropy(Context& ctx, const Tensor& logits, const Tensor& labels, double scale, Tensor& grad_logits) {
   const OpCheck check(ctx, "softmax_cross_entropy");
   check.type("logits", logits, DType::kFloat32);
   check.rank("logits", logits, 2, 2);

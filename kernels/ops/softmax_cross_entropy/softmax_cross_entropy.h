@@ -11,7 +11,6 @@ namespace sutura {
 /// Numbers  Computed in double by row (maximum subtracted: no overflow), rows added by a fixed tree; the same bits on
 ///          every backend. A row with NaN or +inf gives NaN in that row's gradient and in the sum.
 /// Errors   kShapeMismatch; kInvalidArgument (type, undefined, a label outside [0, C)): then nothing has been written.
-double softmax_cross_entropy(Context& ctx, const Tensor& logits, const Tensor& labels, double scale,
-                             Tensor& grad_logits);
+double softmax_cross_entropy(Context& ctx, const Tensor& logits, const Tensor& labels, double scale, Tensor& grad_logits);
 
 }  // namespace sutura
