@@ -53,10 +53,16 @@ class ConvNorm {
   ConvNorm(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride)
       : spec_{kernel, kernel, stride, stride, kernel / 2, kernel / 2},
         weight_(random_tensor({out, kernel, kernel, in}, 0.05f, static_cast<std::uint64_t>(in * out))),
-        grad_weight_(Tensor::zeros(weight_.shape())), velocity_(Tensor::zeros(weight_.shape())),
-        gamma_(random_tensor({out}, 1.0f, 1)), beta_(Tensor::zeros({out})), running_mean_(Tensor::zeros({out})),
-        running_var_(Tensor::zeros({out})), grad_gamma_(Tensor::zeros({out})), grad_beta_(Tensor::zeros({out})),
-        mean_(Shape{out}), rstd_(Shape{out}) {}
+        grad_weight_(Tensor::zeros(weight_.shape())),
+        velocity_(Tensor::zeros(weight_.shape())),
+        gamma_(random_tensor({out}, 1.0f, 1)),
+        beta_(Tensor::zeros({out})),
+        running_mean_(Tensor::zeros({out})),
+        running_var_(Tensor::zeros({out})),
+        grad_gamma_(Tensor::zeros({out})),
+        grad_beta_(Tensor::zeros({out})),
+        mean_(Shape{out}),
+        rstd_(Shape{out}) {}
 
   Tensor forward(Run& run, const Tensor& x) {
     x_ = Tensor::borrow(x);
@@ -99,9 +105,9 @@ class ConvNorm {
 
  private:
   Conv2dSpec spec_;
-  Tensor weight_, grad_weight_, velocity_;                                            // [K, R, S, C]
+  Tensor weight_, grad_weight_, velocity_;                                                   // [K, R, S, C]
   Tensor gamma_, beta_, running_mean_, running_var_, grad_gamma_, grad_beta_, mean_, rstd_;  // [K]
-  Tensor x_, convolved_;                                                              // [N, H, W, C], [N, P, Q, K]
+  Tensor x_, convolved_;                                                                     // [N, H, W, C], [N, P, Q, K]
 };
 
 class Block {
@@ -213,8 +219,8 @@ void measure(DType compute, int threads, std::int64_t batch, int rounds) {
   }
   std::sort(steps.begin(), steps.end());
   const double median = steps[steps.size() / 2];
-  std::printf("%s\n  step: median %.1f ms, best %.1f ms, %.1f samples/s\n", run.ctx.description().c_str(), median,
-              steps.front(), 1e3 * static_cast<double>(batch) / median);
+  std::printf("%s\n  step: median %.1f ms, best %.1f ms, %.1f samples/s\n", run.ctx.description().c_str(), median, steps.front(),
+              1e3 * static_cast<double>(batch) / median);
   for (const auto& [op, ms] : least) std::printf("  %-24s %8.2f ms\n", op.c_str(), ms);
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """PyTorch's training speed on the network of the side-by-side: ResNet-18 with the stem for small images.
 
-Width 64, batch norm, 1 x 28 x 28 pictures, batch 32, two classes, cross-entropy, SGD with momentum. Random pictures, made
+Width 64, batch norm, 1 x 28 x 28 pictures, batch 32, one output, binary cross-entropy, SGD with momentum. Random pictures, made
 once: nothing but the step is timed. One JSON object per line: {"samples_per_second": X, ...}.
 
 With --on-request it measures one round for every line on stdin and ends with the input, so that rounds of several programs
@@ -35,14 +35,14 @@ class Block(nn.Module):
         return functional.relu(self.norm2(self.conv2(y)) + self.shortcut(x), inplace=True)
 
 
-def resnet18(channels, classes, width):
+def resnet18(channels, outputs_of_task, width):
     layers = [nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
     inputs = width
     for stage in range(4):
         outputs = width << stage
         layers += [Block(inputs, outputs, 1 if stage == 0 else 2), Block(outputs, outputs, 1)]
         inputs = outputs
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, outputs_of_task))
 
 
 class Trainer:
@@ -52,15 +52,15 @@ class Trainer:
         self.layout = torch.channels_last if arguments.layout == "nhwc" else torch.contiguous_format
         self.precision = torch.bfloat16 if arguments.precision == "bf16" else None
         self.batch = arguments.batch
-        self.network = resnet18(1, 2, arguments.width).to(memory_format=self.layout).train()
+        self.network = resnet18(1, 1, arguments.width).to(memory_format=self.layout).train()
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.01, momentum=0.9)
         self.x = torch.randn(arguments.batch, 1, 28, 28).to(memory_format=self.layout)
-        self.y = torch.randint(0, 2, (arguments.batch,))
+        self.y = torch.randint(0, 2, (arguments.batch, 1)).float()
 
     def step(self):
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision is not None):
-            loss = functional.cross_entropy(self.network(self.x), self.y)
+            loss = functional.binary_cross_entropy_with_logits(self.network(self.x), self.y)
         loss.backward()
         self.optimizer.step()
         return loss

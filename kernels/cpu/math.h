@@ -1,7 +1,7 @@
 #pragma once
 
 /// Elementary functions of the `reference` backend: fixed polynomials in double, no libm, so that the bits are the same
-/// on every x86-64 (libm chooses code paths by CPU feature). Within 2 ulp of double except where a line says otherwise;
+/// on every x86-64 (libm chooses code paths by CPU feature). Within 4 ulp of double except where a line says otherwise;
 /// rounded to float the result is the nearest float but for rare ties. All rely on round-to-nearest without
 /// flush-to-zero.
 /// Numbers  NaN gives NaN everywhere.
@@ -17,7 +17,7 @@ double log(double x);
 double log1p(double x);
 /// Hyperbolic tangent, within 8 ulp of double.
 double tanh(double x);
-/// Error function, within 4 ulp of double.
+/// Error function.
 double erf(double x);
 /// 1 / (1 + e^-x), no overflow; relative accuracy also in the lower tail.
 double sigmoid(double x);

@@ -8,8 +8,7 @@
 
 namespace sutura::onednn {
 
-Engine::Engine(int thread_count)
-    : device(dnnl::engine::kind::cpu, 0), stream(device), threads(thread_count), isa(widest_isa()) {}
+Engine::Engine(int thread_count) : device(dnnl::engine::kind::cpu, 0), stream(device), threads(thread_count), isa(widest_isa()) {}
 
 void Engine::enter() const {
   if (omp_get_max_threads() != threads) omp_set_num_threads(threads);

@@ -11,7 +11,7 @@ namespace sutura::onednn {
 /// exp(x) for x <= 0 (used with -|x| and -x^2/2); results below 2^-126 become 0. NaN gives NaN.
 /// Source: argument reduction by ln 2 in two parts and a degree-6 minimax polynomial (Cephes expf, Moshier).
 SUTURA_INLINE float exp_nonpositive(float x) {
-  const float clamped = x < -87.0f ? -87.0f : x;  // keeps NaN: the comparison is false
+  const float clamped = x < -87.0f ? -87.0f : x;                       // keeps NaN: the comparison is false
   const float shifted = clamped * 1.44269504088896341f + 12582912.0f;  // adding 1.5 * 2^23 rounds to an integer
   const float n = shifted - 12582912.0f;
   const float r = (clamped - n * 0.693359375f) - n * -2.12194440e-4f;

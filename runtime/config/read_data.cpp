@@ -21,7 +21,14 @@ void read_table(Section& section, TableConfig& table) {
       .text_lists("COLUMN", "Known words of this column.", table.categories);
   section.texts({"missing", "Texts that mean \"not there\"; filled in, with an indicator column."}, TextRule::kAny,
                 table.missing);
+  section.texts({"missing_columns", "Feature columns where such texts may stand; elsewhere they are an error."}, TextRule::kNotEmpty,
+                table.missing_columns);
   section.texts({"drop", "Columns that are not used."}, TextRule::kNotEmpty, table.drop);
+  section.texts({"columns", "Names of the columns of a file without a header line.", Need::kOptional, Scope::kShared, {}, "the header"},
+                TextRule::kNotEmpty, table.columns);
+  section.section_or_defaults({"class_texts", "Classes that several texts mean, each with its texts."})
+      .text_lists("CLASS", "Texts that mean this class.", table.class_texts);
+  section.text({"group", "Column whose equal texts (one patient) stay at one site and in one split."}, TextRule::kNotEmpty, table.group);
   if (section.describes()) return;
   if (table.classes.size() == 1)
     section.error_at("classes", section.path_of("classes") + " must name at least two classes", "leave it out for a regression");
@@ -49,13 +56,20 @@ void read_arrays(Section& section, ArraysConfig& arrays) {
   section.path(
       {"path", "An .npz file, or a folder of .npy files; `{site}` stands for the site's name.", Need::kRequired, Scope::kLocal},
       arrays.path);
-  if (const auto part = section.section({"train", "Arrays to train on.", Need::kRequired}))
+  if (auto part = section.section({"train", "Arrays to train on.", Need::kRequired})) {
     read_split(*part, Need::kRequired, arrays.train_features, arrays.train_labels);
+    part->text({"groups", "Array of group numbers (one patient) that stay at one site and in one split."}, TextRule::kNotEmpty,
+               arrays.train_groups);
+  }
   if (const auto part = section.section({"validation", "Arrays for model selection."}))
     read_split(*part, Need::kRequired, arrays.validation_features, arrays.validation_labels);
   if (const auto part = section.section({"test", "Arrays for the final test."}))
     read_split(*part, Need::kRequired, arrays.test_features, arrays.test_labels);
   section.number({"divide_by", "Applied to the raw features, for example 255 for 8-bit images."}, {.above = 0}, arrays.divide_by);
+  static constexpr Choice<Layout> kLayouts[] = {{"rows", Layout::kRows}, {"images", Layout::kImages}, {"signals", Layout::kSignals}};
+  section.choice({"layout", "How the features lie: `rows` [N, D], `images` [N, H, W(, C)], `signals` [N, L]; by default two "
+                            "dimensions are rows, more are images."},
+                 kLayouts, arrays.layout);
   section.integer({"classes", "Number of classes; 0: the labels are numbers (regression)."}, {0, kMostClasses}, arrays.classes);
   if (arrays.classes == 1)
     section.error_at("classes", section.path_of("classes") + " must be at least 2, or 0 for a regression (got 1)");

@@ -16,8 +16,7 @@ void send_rows(Executor& executor, int party, std::uint32_t lane, const Tag& tag
   Message m;
   m.tag = tag;
   m.tensors.push_back({DType::kFloat32, rows.shape(), Bytes(rows.bytes().begin(), rows.bytes().end())});
-  const Outcome outcome = executor.channel(party, lane).send(std::move(m), deadline_in(executor.setup().deadline));
-  if (outcome != Outcome::kOk) throw PeerLost(Errc::kNetwork, outcome_text(outcome) + " on sending weights");
+  send_or_lose(executor.channel(party, lane), std::move(m), deadline_in(executor.setup().deadline), "weights");
 }
 
 Tensor receive_rows(Executor& executor, int party, std::uint32_t lane, const Tag& tag, const Shape& shape) {

@@ -101,7 +101,6 @@ SegmentCopy& Executor::copy_for(const std::string& segment, std::uint32_t lane) 
 
 StepResult Executor::run(const Step& step) {
   result_ = StepResult{};
-  for (const Part& p : step.parts) result_.records += mine(p) ? p.count : 0;
   const Program& program = setup_.plan.program(setup_.self.party, step.purpose);
   std::vector<Slots> slots(step.parts.size());
   for (const auto& turn : program.turns)
@@ -117,6 +116,7 @@ StepResult Executor::run(const Step& step) {
         drop(part.lane, lost);
       }
     }
+  for (const Part& p : step.parts) result_.records += mine(p) ? p.count : 0;
   if (step.purpose == Purpose::kTrain) update(step);
   return result_;
 }

@@ -13,6 +13,9 @@ class PeerLost : public Error {
   using Error::Error;
 };
 
+/// Sends, or throws PeerLost: for whatever reason this peer cannot be reached, it is that peer's end alone.
+void send_or_lose(Channel& channel, Message&& message, Deadline deadline, const std::string& what);
+
 /// Values of one micro-batch, by node.
 struct Executor::Slots {
   std::map<int, Tensor> values;

@@ -80,8 +80,7 @@ void Executor::send(const Instruction& i, const Step& step, const Part& part, Sl
     const Tensor& value = i.leg == Leg::kForward ? slots.value(i.node) : slots.gradient(i.node);
     m.tensors.push_back(to_wire(plain_payload(edge, i.leg, value)));
   }
-  const Outcome outcome = channel(peer_party(edge), part.lane).send(std::move(m), deadline_in(setup_.deadline));
-  if (outcome != Outcome::kOk) throw PeerLost(Errc::kNetwork, outcome_text(outcome) + " on sending " + edge.text);
+  send_or_lose(channel(peer_party(edge), part.lane), std::move(m), deadline_in(setup_.deadline), edge.text);
 }
 
 void Executor::receive(const Instruction& i, const Step& step, const Part& part, Slots& slots) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/engine/executor_slots.h"
+
 namespace sutura {
 namespace {
 
@@ -43,6 +45,17 @@ void send_reject(Channel& channel, const Error& reason, const std::string& canon
   }
 }
 
+void send_or_lose(Channel& channel, Message&& message, Deadline deadline, const std::string& what) {
+  Outcome outcome = Outcome::kOk;
+  try {
+    outcome = channel.send(std::move(message), deadline);
+  } catch (const Error& e) {
+    throw PeerLost(e.code(), e.what());
+  }
+  if (outcome != Outcome::kOk)
+    throw PeerLost(outcome == Outcome::kStopped ? Errc::kInterrupted : Errc::kNetwork, outcome_text(outcome) + " on sending " + what);
+}
+
 std::unique_ptr<Reject> pending_reject(Channel& channel) {
   try {
     auto answer = channel.receive(kControlTag, deadline_in(std::chrono::milliseconds(200)));
@@ -79,6 +92,16 @@ Session join_session(Channel& server, const Hello& hello, const Plan& plan,
 
 Session Reception::wait_for_all(const std::function<std::unique_ptr<Arrival>(Deadline)>& next, Deadline deadline,
                                 const std::function<void(const std::string&)>& log) {
+  try {
+    return gather(next, deadline, log);
+  } catch (const Error& e) {
+    for (const auto& [name, channel] : channels_) send_reject(*channel, e);
+    throw;
+  }
+}
+
+Session Reception::gather(const std::function<std::unique_ptr<Arrival>(Deadline)>& next, Deadline deadline,
+                          const std::function<void(const std::string&)>& log) {
   const std::vector<std::string> expected = client_names(plan_);
   std::map<std::string, Hello> hellos;
   while (hellos.size() < expected.size()) {
@@ -98,12 +121,13 @@ Session Reception::wait_for_all(const std::function<std::unique_ptr<Arrival>(Dea
       require(std::ranges::find(expected, a->name) != expected.end(), Errc::kAuthentication,
               "the site of this key is not part of the study");
       require(hello.site == a->name, Errc::kAuthentication, "the key belongs to another site than the one named in HELLO");
-      require(!hellos.contains(a->name), Errc::kAuthentication, "this site has already joined");
       require(hello.plan_digest == agreement_.digest, Errc::kPlanMismatch, "the study differs from the server's");
       lane_sizes(hello.sizes);
+      // The endpoint lets a second session of a site begin only when the first is gone: the site has restarted.
+      const bool again = hellos.contains(a->name);
       hellos[a->name] = hello;
       channels_[a->name] = std::move(a->channel);
-      log(a->name + " joined (" + std::to_string(hellos.size()) + " of " + std::to_string(expected.size()) + ")");
+      log(a->name + (again ? " joined again (" : " joined (") + std::to_string(hellos.size()) + " of " + std::to_string(expected.size()) + ")");
     } catch (const Error& e) {
       log("refused " + escaped(a->name) + ": " + e.what());
       if (a->channel != nullptr)
@@ -127,8 +151,11 @@ Session Reception::wait_for_all(const std::function<std::unique_ptr<Arrival>(Dea
     for (const LaneSizes& l : s.sizes)
       w.sizes.push_back({static_cast<std::uint64_t>(l.train), static_cast<std::uint64_t>(l.validation),
                          static_cast<std::uint64_t>(l.test)});
-    const Outcome sent = channels_.at(name)->send(to_message(w), deadline);
-    require(sent == Outcome::kOk, Errc::kNetwork, "cannot welcome " + name + ": " + outcome_text(sent));
+    try {
+      send_or_lose(*channels_.at(name), to_message(w), deadline, "WELCOME");
+    } catch (const PeerLost& lost) {
+      log("lost " + name + " before the start: " + lost.what());  // its lane ends at its first message that does not come
+    }
   }
   return s;
 }

@@ -46,7 +46,8 @@ struct Arrival {
 
 /// Server side: takes arrivals until every client process of the plan has said a HELLO that fits, then welcomes all.
 /// A peer with another plan, name or version is told why and dropped; the others keep waiting.
-/// Errors: kNetwork if somebody is missing at the deadline (named), kInterrupted when `next` gives up.
+/// Errors: kNetwork if somebody is missing at the deadline (named), kInterrupted when `next` gives up; those who have
+/// joined are told.
 class Reception {
  public:
   Reception(const Plan& plan, const Agreement& agreement, std::uint64_t run) : plan_(plan), agreement_(agreement), run_(run) {}
@@ -56,6 +57,9 @@ class Reception {
   Channel* channel(int party, int lane) const;
 
  private:
+  Session gather(const std::function<std::unique_ptr<Arrival>(Deadline)>& next, Deadline deadline,
+                 const std::function<void(const std::string&)>& log);
+
   const Plan& plan_;
   const Agreement& agreement_;
   std::uint64_t run_;

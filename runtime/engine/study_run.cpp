@@ -91,8 +91,11 @@ std::vector<Shape> feature_rows(const StudyConfig& study, const SiteData* data) 
 Prepared prepare(const LoadedStudy& loaded, const std::vector<Shape>& rows) {
   const StudyConfig& study = loaded.config;
   Prepared p{loaded, {}, {}, {}, {}, classes_of(study.data), {}, {}};
-  const char* section = "network";
+  const char* section = "training.loss";
   try {
+    require(study.training.loss != LossKind::kMeanSquaredError || p.classes == 0, Errc::kConfig,
+            "mean_squared_error is for numbers, the labels are " + std::to_string(p.classes) + " classes");
+    section = "network";
     p.segments = build_segments(study, rows, outputs_for(study.training.loss, p.classes));
     section = "topology";
     p.plan = compile(study, p.segments, rows);

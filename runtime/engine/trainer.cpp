@@ -31,20 +31,30 @@ class Run {
         if (w.when == WeightsEdge::When::kRunEnd) hand_over(w);
       if (!plan_.program(setup_.self.party, Purpose::kLocalEvaluate).empty()) evaluate_locally();
     } catch (const Error& e) {
+      tell_peers(e.code());
       if (e.code() != Errc::kInterrupted) throw;
-      interrupt();
+      result_.interrupted = true;
     }
     result_.scores = executor_.scores();
     return std::move(result_);
   }
 
  private:
-  void interrupt() {
-    result_.interrupted = true;
-    const Error reason(Errc::kInterrupted, "the other side was stopped");
-    if (setup_.self.lane < 0 && plan_.many_party >= 0 && setup_.peer)
-      for (std::uint32_t l = 0; l < plan_.lanes.size(); ++l)
-        if (executor_.active(l)) send_reject(executor_.channel(plan_.many_party, l), reason);
+  /// Whoever still waits for this party learns that it ends, and why in a few words; details stay on this machine.
+  void tell_peers(Errc code) {
+    const Error reason(code, code == Errc::kInterrupted     ? "the other side was stopped"
+                             : code == Errc::kPrivacyBudget ? "its privacy budget does not allow another release"
+                                                            : "the other side ended: " + std::string(name(code)));
+    const auto& parties = plan_.topology.parties;
+    const Role own = parties[static_cast<std::size_t>(setup_.self.party)].role;
+    for (std::size_t p = 0; p < parties.size(); ++p) {
+      if (parties[p].role == own || !setup_.peer) continue;
+      const bool lanes = static_cast<int>(p) == plan_.many_party;
+      for (std::uint32_t l = 0; l < (lanes ? plan_.lanes.size() : 1); ++l) {
+        Channel* peer = setup_.peer(static_cast<int>(p), lanes ? static_cast<int>(l) : std::max(0, setup_.self.lane));
+        if (peer != nullptr && (!lanes || executor_.active(l))) send_reject(*peer, reason);
+      }
+    }
   }
 
   void step(const Step& s) {
@@ -52,7 +62,8 @@ class Run {
     const StepResult r = executor_.run(s);
     if (s.purpose == Purpose::kTrain) {
       loss_ += r.loss * static_cast<double>(s.records);
-      loss_records_ += s.records;
+      // A party that serves all lanes sees the losses of those that are left.
+      loss_records_ += setup_.self.lane < 0 ? r.records : s.records;
       records_ += r.records;
     }
     if (hooks_.on_step) hooks_.on_step(s, r);
@@ -131,8 +142,12 @@ class Run {
         const bool many = static_cast<int>(p) == plan_.many_party;
         for (std::uint32_t l = 0; l < (many ? plan_.lanes.size() : 1); ++l) {
           if (!executor_.active(l)) continue;
-          const Outcome sent = executor_.channel(static_cast<int>(p), l).send(to_message(Report{j.dump()}), deadline_in(setup_.deadline));
-          if (sent != Outcome::kOk && many) executor_.drop(l, Error(Errc::kNetwork, outcome_text(sent) + " on sending a report"));
+          try {
+            send_or_lose(executor_.channel(static_cast<int>(p), l), to_message(Report{j.dump()}), deadline_in(setup_.deadline), "a report");
+          } catch (const PeerLost& lost) {
+            if (!many) throw;
+            executor_.drop(l, lost);
+          }
         }
       }
       return;

@@ -33,7 +33,8 @@ struct Variation {
 std::string varied() {
   std::string text = study_with("    classes: [\"0\", \"1\"]\n",
                                 "    classes: [\"0\", \"1\"]\n    features: [age]\n    categories: {sex: [f, m]}\n    "
-                                "missing: [NA]\n    drop: [id]\n");
+                                "missing: [NA]\n    missing_columns: [age]\n    drop: [id]\n    columns: [id, age]\n    "
+                                "class_texts: {\"1\": [2, 3]}\n    group: patient\n");
   text = study_with("  sites:",
                     "  standardize: {centre: 1, scale: 2}\n  partition: {by: column, column: site}\n  party_columns: "
                     "{hospital: [age]}\n  record_shape: [3]\n"
@@ -99,7 +100,11 @@ const std::vector<Variation>& variations() {
       {"data.table.features", "[weight]"},
       {"data.table.categories.sex", "[m, f]"},
       {"data.table.missing", "[\"\"]"},
+      {"data.table.missing_columns", "[weight]"},
       {"data.table.drop", "[name]"},
+      {"data.table.columns", "[age, id]"},
+      {"data.table.class_texts.1", "[2]"},
+      {"data.table.group", "family"},
       {"data.standardize.centre", "2"},
       {"data.standardize.scale", "[3]"},
       {"data.validation_fraction", "0.3"},

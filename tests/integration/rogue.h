@@ -15,6 +15,8 @@ namespace sutura::testing {
 class Rogue {
  public:
   Rogue(const std::filesystem::path& study, const std::vector<std::string>& overrides, std::string site);
+  Rogue(const Rogue&) = delete;
+  Rogue& operator=(const Rogue&) = delete;
 
   Hello hello() const;
   /// Sizes of all lanes: known after WELCOME.

@@ -33,9 +33,9 @@ struct ConvShape {
 
 /// Every distinct convolution of ResNet-18 with the stem for small images, and of the x-ray network, on 28 x 28 x 1.
 std::vector<ConvShape> network_convolutions() {
-  return {{28, 1, 64, 3, 1},    {28, 64, 64, 3, 1},   {28, 64, 128, 3, 2}, {14, 128, 128, 3, 1}, {28, 64, 128, 1, 2},
-          {14, 128, 256, 3, 2}, {7, 256, 256, 3, 1},  {14, 128, 256, 1, 2}, {7, 256, 512, 3, 2}, {4, 512, 512, 3, 1},
-          {7, 256, 512, 1, 2},  {28, 1, 24, 3, 1},    {28, 24, 48, 3, 1},  {28, 48, 48, 3, 1},   {14, 48, 96, 3, 1},
+  return {{28, 1, 64, 3, 1},    {28, 64, 64, 3, 1},  {28, 64, 128, 3, 2},  {14, 128, 128, 3, 1}, {28, 64, 128, 1, 2},
+          {14, 128, 256, 3, 2}, {7, 256, 256, 3, 1}, {14, 128, 256, 1, 2}, {7, 256, 512, 3, 2},  {4, 512, 512, 3, 1},
+          {7, 256, 512, 1, 2},  {28, 1, 24, 3, 1},   {28, 24, 48, 3, 1},   {28, 48, 48, 3, 1},   {14, 48, 96, 3, 1},
           {14, 96, 96, 3, 1},   {64, 3, 64, 7, 2}};
 }
 
@@ -132,7 +132,8 @@ TEST(OnednnImplementation, GradientOfWeightsIsAddedToWhatIsThere) {
   const Tensor start = more.clone(), bias_start = bias_more.clone();
   conv2d_backward_weights(ctx, spec, x, grad_y, more, bias_more);
   for (std::size_t i = 0; i < more.f32().size(); ++i) EXPECT_EQ(more.f32()[i], start.f32()[i] + once.f32()[i]);
-  for (std::size_t i = 0; i < bias_more.f32().size(); ++i) EXPECT_EQ(bias_more.f32()[i], bias_start.f32()[i] + bias_once.f32()[i]);
+  for (std::size_t i = 0; i < bias_more.f32().size(); ++i)
+    EXPECT_EQ(bias_more.f32()[i], bias_start.f32()[i] + bias_once.f32()[i]);
 }
 
 TEST(OnednnImplementation, Bfloat16ConvolutionIsFloat32WithRoundedInputs) {

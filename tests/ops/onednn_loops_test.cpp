@@ -124,7 +124,8 @@ void expect_same_bits(const Outputs& a, const Outputs& b, const std::string& wha
 }
 
 const std::vector<Shape>& image_shapes() {
-  static const std::vector<Shape> shapes = {{3, 5, 7, 1}, {2, 9, 4, 3}, {5, 14, 14, 24}, {2, 7, 7, 67}, {1, 3, 3, 512}, {9, 28, 28, 16}};
+  static const std::vector<Shape> shapes = {{3, 5, 7, 1},  {2, 9, 4, 3},   {5, 14, 14, 24},
+                                            {2, 7, 7, 67}, {1, 3, 3, 512}, {9, 28, 28, 16}};
   return shapes;
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "transport/io_thread.h"
@@ -28,6 +29,14 @@ inline LinkSettings quick() {
 
 /// Far beyond what a working test needs, so that a broken one ends.
 inline Deadline soon() { return deadline_in(std::chrono::seconds(20)); }
+
+/// Waits for something that another thread brings about.
+template <class Condition>
+bool eventually(const Condition& condition) {
+  const Deadline deadline = soon();
+  while (!condition() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  return condition();
+}
 
 /// A data message with one tensor whose values are drawn from `seed`.
 inline Message numbers(std::uint16_t edge, Leg leg, std::uint64_t step, std::uint64_t seed, std::int64_t rows = 8) {

@@ -26,8 +26,7 @@ struct AdamW {
 
 }  // namespace
 
-void adamw_step(Context& ctx, const AdamWSettings& s, std::int64_t t, const Tensor& grads, Tensor& params, Tensor& m,
-                Tensor& v) {
+void adamw_step(Context& ctx, const AdamWSettings& s, std::int64_t t, const Tensor& grads, Tensor& params, Tensor& m, Tensor& v) {
   const double correction1 = 1.0 - integer_power(s.beta1, t);
   const double correction2 = 1.0 - integer_power(s.beta2, t);
   const Factors f = {.decay = static_cast<float>(1.0 - static_cast<double>(s.learning_rate) * s.weight_decay),

@@ -38,7 +38,8 @@ struct Work {
 
 void spread(const Blocks& b, float* tile) { repeat(b.tile, tile, tile); }
 
-void apply(Engine& engine, const Blocks& b, const Tensor& x, const float* mean, const float* scale, const float* shift, Tensor& y) {
+void apply(Engine& engine, const Blocks& b, const Tensor& x, const float* mean, const float* scale, const float* shift,
+           Tensor& y) {
   with_element(x.dtype(), [&]<class T>(T*) {
     parallel_for(engine, b.count, b.size, [&](std::int64_t i, int) {
       dispatch<ChannelAffine<T>>(engine.isa, b.tile, b.length(i), values<T>(x) + b.begin(i), mean, scale, shift,
@@ -111,7 +112,8 @@ void batch_norm_forward_evaluate(Context& ctx, float eps, const Tensor& x, const
   for (std::int64_t c = 0; c < blocks.tile.channels; ++c) {
     const double variance = static_cast<double>(values<float>(running_var)[c]);
     work.shared(0)[c] = values<float>(running_mean)[c];
-    work.shared(1)[c] = static_cast<float>(static_cast<double>(values<float>(gamma)[c]) / std::sqrt(variance + static_cast<double>(eps)));
+    work.shared(1)[c] =
+        static_cast<float>(static_cast<double>(values<float>(gamma)[c]) / std::sqrt(variance + static_cast<double>(eps)));
     work.first(0)[c] = values<float>(beta)[c];
   }
   spread(blocks, work.shared(0));

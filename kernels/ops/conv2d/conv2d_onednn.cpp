@@ -16,13 +16,31 @@ enum class HasBias : std::int64_t { kNo, kYes };
 /// Everything that shapes one convolution, with image and filter in oneDNN's logical order (N, C, H, W).
 struct Problem {
   Problem(const Conv2dSpec& s, const Shape& x, const Shape& y, DType type)
-      : spec(s), dtype(type), src{x[0], x[3], x[1], x[2]}, dst{y[0], y[3], y[1], y[2]},
-        weights{y[3], x[3], s.kernel_h, s.kernel_w}, strides{s.stride_h, s.stride_w}, pads{s.pad_h, s.pad_w} {}
+      : spec(s),
+        dtype(type),
+        src{x[0], x[3], x[1], x[2]},
+        dst{y[0], y[3], y[1], y[2]},
+        weights{y[3], x[3], s.kernel_h, s.kernel_w},
+        strides{s.stride_h, s.stride_w},
+        pads{s.pad_h, s.pad_w} {}
 
   PlanKey key(PlanKind kind, HasBias bias) const {
-    return {static_cast<std::int64_t>(kind), static_cast<std::int64_t>(bias), static_cast<std::int64_t>(dtype),
-            src[0], src[1], src[2], src[3], dst[1], dst[2], dst[3],
-            spec.kernel_h, spec.kernel_w, spec.stride_h, spec.stride_w, spec.pad_h, spec.pad_w};
+    return {static_cast<std::int64_t>(kind),
+            static_cast<std::int64_t>(bias),
+            static_cast<std::int64_t>(dtype),
+            src[0],
+            src[1],
+            src[2],
+            src[3],
+            dst[1],
+            dst[2],
+            dst[3],
+            spec.kernel_h,
+            spec.kernel_w,
+            spec.stride_h,
+            spec.stride_w,
+            spec.pad_h,
+            spec.pad_w};
   }
   // Activations stay NHWC end to end; the weights' layout is oneDNN's choice: fixed ones fall to its reference code.
   memory::desc src_desc() const { return {src, data_type(dtype), memory::format_tag::nhwc}; }
@@ -87,9 +105,8 @@ Plan backward_weights_plan(const Engine& engine, const Problem& p, HasBias bias)
   const auto algorithm = dnnl::algorithm::convolution_direct;
   const memory::desc weights = p.any_weights(memory::data_type::f32);  // the gradient is summed in float32
   const Conv::desc operation =
-      bias == HasBias::kYes
-          ? Conv::desc(algorithm, p.src_desc(), weights, p.bias_desc(), p.dst_desc(), p.strides, p.pads, p.pads)
-          : Conv::desc(algorithm, p.src_desc(), weights, p.dst_desc(), p.strides, p.pads, p.pads);
+      bias == HasBias::kYes ? Conv::desc(algorithm, p.src_desc(), weights, p.bias_desc(), p.dst_desc(), p.strides, p.pads, p.pads)
+                            : Conv::desc(algorithm, p.src_desc(), weights, p.dst_desc(), p.strides, p.pads, p.pads);
   const Conv::primitive_desc desc(operation, user_scratchpad(), engine.device, forward_desc(engine, p, bias));
   Plan plan = common_plan(engine, p, desc, desc.diff_weights_desc());
   plan.run = Conv(desc);
@@ -123,8 +140,7 @@ void conv2d_backward_data(Context& ctx, const Conv2dSpec& spec, const Tensor& gr
   Engine& engine = ctx.engine();
   engine.enter();
   const Problem p(spec, grad_x.shape(), grad_y.shape(), grad_x.dtype());
-  const Plan& plan =
-      engine.plan(p.key(PlanKind::kConvBackwardData, HasBias::kNo), [&] { return backward_data_plan(engine, p); });
+  const Plan& plan = engine.plan(p.key(PlanKind::kConvBackwardData, HasBias::kNo), [&] { return backward_data_plan(engine, p); });
   engine.execute(plan, {{DNNL_ARG_DIFF_DST, engine.wrap(p.dst_desc(), grad_y.data())},
                         {DNNL_ARG_WEIGHTS, engine.loaded_weights(plan, weight.data())},
                         {DNNL_ARG_DIFF_SRC, engine.wrap(p.src_desc(), grad_x.data())}});

@@ -9,8 +9,13 @@ namespace {
 /// One record is [positions, C]; a group is a run of `group_channels` channels.
 struct Record {
   Record(const Shape& x, std::int64_t group_count)
-      : records(x[0]), length(x.row_elements()), tile(x[x.rank() - 1]), groups(group_count), group_channels(tile.channels / group_count),
-        group_values(static_cast<double>(length / group_count)), step(block_values(tile)) {}
+      : records(x[0]),
+        length(x.row_elements()),
+        tile(x[x.rank() - 1]),
+        groups(group_count),
+        group_channels(tile.channels / group_count),
+        group_values(static_cast<double>(length / group_count)),
+        step(block_values(tile)) {}
   std::int64_t records, length;
   ChannelTile tile;
   std::int64_t groups, group_channels;
@@ -23,7 +28,8 @@ struct Work {
   static std::size_t floats(const Record& r) {
     return static_cast<std::size_t>((6 * r.tile.width + 4 * r.tile.channels + 15) / 16 * 16);
   }
-  Work(float* base, const Record& r, int worker) : tiles(base + static_cast<std::size_t>(worker) * floats(r)), width(r.tile.width) {
+  Work(float* base, const Record& r, int worker)
+      : tiles(base + static_cast<std::size_t>(worker) * floats(r)), width(r.tile.width) {
     sums = reinterpret_cast<double*>(tiles + 6 * width);
     products = sums + r.tile.channels;
   }
@@ -98,8 +104,8 @@ void backward_record(Isa isa, const Record& r, const Work& w, const T* x, const 
   repeat(r.tile, center, center);
   std::fill(w.sums, w.sums + 2 * channels, 0.0);
   for (std::int64_t i = 0; i < r.length; i += r.step) {
-    dispatch<ChannelProducts<T>>(isa, r.tile, std::min(r.step, r.length - i), x + i, grad_y + i, static_cast<const float*>(center),
-                                 w.tile(0), w.tile(1));
+    dispatch<ChannelProducts<T>>(isa, r.tile, std::min(r.step, r.length - i), x + i, grad_y + i,
+                                 static_cast<const float*>(center), w.tile(0), w.tile(1));
     add_channels(w.tile(0), channels, w.sums);
     add_channels(w.tile(1), channels, w.products);
   }

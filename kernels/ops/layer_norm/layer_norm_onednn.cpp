@@ -113,8 +113,8 @@ void layer_norm_forward(Context& ctx, float eps, const Tensor& x, const Tensor& 
   Engine& engine = ctx.engine();
   const std::int64_t channels = gamma.elements(), rows = x.elements() / channels, padded = padded_row(channels);
   const std::int64_t step = rows_per_block(channels);
-  auto* memory = static_cast<float*>(
-      engine.memory(Slot::kPartials, static_cast<std::size_t>(engine.threads * padded) * sizeof(float)));
+  auto* memory =
+      static_cast<float*>(engine.memory(Slot::kPartials, static_cast<std::size_t>(engine.threads * padded) * sizeof(float)));
   with_element(x.dtype(), [&]<class T>(T*) {
     parallel_for(engine, (rows + step - 1) / step, step * channels, [&](std::int64_t block, int worker) {
       const std::int64_t i = block * step;

@@ -63,7 +63,8 @@ enum class Role : std::int64_t { kForward, kForwardSums, kBackwardData, kBackwar
 
 /// The plan of c = a b for bfloat16 a and b; b is float32 in our memory where it is a weight.
 const Plan& matmul_plan(Engine& engine, Role role, const Matrix& a, const Matrix& b, memory::data_type result) {
-  const PlanKey key = {static_cast<std::int64_t>(PlanKind::kMatmul), static_cast<std::int64_t>(role), a.rows, a.columns, b.columns};
+  const PlanKey key = {static_cast<std::int64_t>(PlanKind::kMatmul), static_cast<std::int64_t>(role), a.rows, a.columns,
+                       b.columns};
   return engine.plan(key, [&] {
     const bool weights = role != Role::kBackwardWeights;
     const memory::desc right = weights ? memory::desc({b.rows, b.columns}, memory::data_type::bf16, memory::format_tag::any)
@@ -131,8 +132,7 @@ void linear_backward_weights(Context& ctx, const Tensor& x, const Tensor& grad_y
   engine.enter();
   const std::int64_t records = x.shape()[0], inputs = x.shape()[1], outputs = grad_y.shape()[1];
   const std::int64_t weights = grad_weight.elements();
-  auto* sums =
-      static_cast<float*>(engine.memory(Slot::kGradWeights, static_cast<std::size_t>(weights) * sizeof(float)));
+  auto* sums = static_cast<float*>(engine.memory(Slot::kGradWeights, static_cast<std::size_t>(weights) * sizeof(float)));
   if (x.dtype() == DType::kFloat32) {
     multiply(Transposed::kYes, Transposed::kNo, outputs, inputs, records, values<float>(grad_y), values<float>(x), 0.0f, sums);
   } else {

@@ -132,8 +132,7 @@ struct SpreadMean {
 /// Per-thread float32 work memory of `floats` places each, 64-byte aligned.
 struct PerThread {
   PerThread(Engine& engine, std::int64_t floats) : stride((floats + 15) / 16 * 16) {
-    base = static_cast<float*>(
-        engine.memory(Slot::kPartials, static_cast<std::size_t>(stride * engine.threads) * sizeof(float)));
+    base = static_cast<float*>(engine.memory(Slot::kPartials, static_cast<std::size_t>(stride * engine.threads) * sizeof(float)));
   }
   float* of(int worker) const { return base + stride * worker; }
   std::int64_t stride;
@@ -171,8 +170,8 @@ void max_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& index
   const Geometry g(spec, grad_x.shape(), grad_y.shape());
   with_element(grad_x.dtype(), [&]<class T>(T*) {
     backward_records<T>(engine, g, grad_x, [&](std::int64_t n, float* sum) {
-      dispatch<MaxBackward<T>>(engine.isa, g, values<T>(grad_y) + n * g.out_image,
-                               values<std::int32_t>(index) + n * g.out_image, sum);
+      dispatch<MaxBackward<T>>(engine.isa, g, values<T>(grad_y) + n * g.out_image, values<std::int32_t>(index) + n * g.out_image,
+                               sum);
     });
   });
 }
@@ -183,8 +182,8 @@ void avg_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Ten
   const PerThread sums(engine, g.c);
   with_element(x.dtype(), [&]<class T>(T*) {
     parallel_for(engine, x.shape()[0] * g.p, g.q * g.c * spec.kernel_h * spec.kernel_w, [&](std::int64_t row, int worker) {
-      dispatch<AverageForward<T>>(engine.isa, g, row % g.p, values<T>(x) + row / g.p * g.image,
-                                  values<T>(y) + row * g.q * g.c, sums.of(worker));
+      dispatch<AverageForward<T>>(engine.isa, g, row % g.p, values<T>(x) + row / g.p * g.image, values<T>(y) + row * g.q * g.c,
+                                  sums.of(worker));
     });
   });
 }

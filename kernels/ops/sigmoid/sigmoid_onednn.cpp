@@ -39,8 +39,7 @@ void sigmoid_forward(Context& ctx, const Tensor& x, Tensor& y) {
 
 void sigmoid_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x) {
   with_element(y.dtype(), [&]<class T>(T*) {
-    elementwise<SigmoidBackward<T>>(ctx.engine(), y.elements(), NoScalars{}, values<T>(y), values<T>(grad_y),
-                                    values<T>(grad_x));
+    elementwise<SigmoidBackward<T>>(ctx.engine(), y.elements(), NoScalars{}, values<T>(y), values<T>(grad_y), values<T>(grad_x));
   });
 }
 

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# scripts/check_lengths passes 500 lines, refuses 501, and refuses to judge a folder without sources.
+set -euo pipefail
+source_dir=${1:?usage: check_lengths_test.sh SOURCE_DIR}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+if "$source_dir/scripts/check_lengths" --root "$folder" 2>/dev/null; then
+  echo "an empty folder passed"
+  exit 1
+fi
+mkdir -p "$folder/core" "$folder/build"
+seq 500 | sed 's#^#// #' >"$folder/core/a.h"
+seq 900 | sed 's#^#// #' >"$folder/build/ignored.h"
+"$source_dir/scripts/check_lengths" --root "$folder"
+echo "// one more" >>"$folder/core/a.h"
+if "$source_dir/scripts/check_lengths" --root "$folder" 2>"$folder/message"; then
+  echo "501 lines passed"
+  exit 1
+fi
+grep -q 'core/a.h: 501 lines' "$folder/message"

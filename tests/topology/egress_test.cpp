@@ -1,0 +1,130 @@
+// The egress list names everything that crosses between parties, and calls unprotected what is not guarded.
+#include "tests/topology/plan_case.h"
+
+namespace sutura {
+namespace {
+
+using namespace sutura::testing;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::vector<std::string> lines(const StudyConfig& study, const Plan& plan) {
+  std::vector<std::string> all;
+  for (const EgressLine& l : egress_list(plan, study, "rows: GUARD"))
+    all.push_back(l.from + " -> " + l.to + ": " + l.what + ": " + l.protection);
+  return all;
+}
+
+const std::string kCounts = "every party -> server: numbers of records per split, software version: UNPROTECTED";
+const std::string kMetrics = "server -> every party: metrics of each evaluation: UNPROTECTED";
+
+class Egress : public PlanCase {
+ protected:
+  static std::vector<std::string> lines_of(const StudyConfig& s) { return lines(s, compiled(s)); }
+};
+
+TEST_F(Egress, NoMechanismGivesItsReasonOnEveryLine) {
+  EXPECT_THAT(lines_of(study("vanilla", std::string(kMlp) + ", cuts: [act1]", kNoPrivacy)),
+              ElementsAre("hospital -> server: activation front>tail [1, 5]: UNPROTECTED, because: a test as f32",
+                          "server -> hospital: gradient front>tail: UNPROTECTED, because: a test as f32",
+                          "hospital -> server: labels y: UNPROTECTED, public by declared policy", kCounts, kMetrics));
+}
+
+TEST_F(Egress, GuardedRowsAndWhatStaysUnprotectedBesideThem) {
+  EXPECT_THAT(lines_of(study("vanilla", std::string(kMlp) + ", cuts: [act1]", kMessageNoise, "[north, south]",
+                             "schedule: {average: [front]}\nwire: {gradient: bf16}\n")),
+              ElementsAre("hospital -> server: activation front>tail [1, 5]: rows: GUARD",
+                          "server -> hospital: gradient front>tail: UNPROTECTED as bf16",
+                          "hospital -> server: labels y: UNPROTECTED, public by declared policy",
+                          "hospital -> server: weights front, every round: UNPROTECTED",
+                          "server -> hospital: weights front, every round: UNPROTECTED", kCounts, kMetrics));
+}
+
+TEST_F(Egress, UShapedHasAGuardedGradientAndNoLabels) {
+  const auto all = lines_of(study("u_shaped", std::string(kMlp) + ", cuts: [act1, act2]", kMessageNoise));
+  EXPECT_THAT(all, ElementsAre("hospital -> server: activation front>body [1, 5]: rows: GUARD",
+                               "server -> hospital: gradient front>body: UNPROTECTED as f32",
+                               "server -> hospital: activation body>head [1, 4]: UNPROTECTED as f32",
+                               "hospital -> server: gradient body>head: rows: GUARD", kCounts));
+}
+
+TEST_F(Egress, TheGradientOfAUShapedStudyWithoutItsGuardIsNamed) {
+  StudyConfig s = study("u_shaped", std::string(kMlp) + ", cuts: [act1, act2]", kMessageNoise);
+  route_named(s, "body", "head").gradient = GuardKind::kNone;
+  EXPECT_THAT(lines_of(s), Contains("hospital -> server: gradient body>head: UNPROTECTED as f32"));
+}
+
+TEST_F(Egress, VerticalListsEachPartyApart) {
+  EXPECT_THAT(lines_of(study("vertical", kVerticalSegments, kMessageNoise, "[cohort]")),
+              ElementsAre("clinic -> server: activation front_clinic>join [1, 3]: rows: GUARD",
+                          "server -> clinic: gradient front_clinic>join: UNPROTECTED as f32",
+                          "laboratory -> server: activation front_laboratory>join [1, 2]: rows: GUARD",
+                          "server -> laboratory: gradient front_laboratory>join: UNPROTECTED as f32",
+                          "clinic -> server: labels y: UNPROTECTED, public by declared policy", kCounts, kMetrics));
+}
+
+TEST_F(Egress, ReleaseOnceSaysOncePerRecordAndHasNoGradient) {
+  StudyConfig s = study("vanilla", std::string(kMlp) + ", cuts: [act1], frozen: [front]", kReleaseOnce);
+  s.topology.deliver = {{"tail", "hospital"}};
+  EXPECT_THAT(lines_of(s), ElementsAre("hospital -> server: activation front>tail [1, 5], once per record: rows: GUARD",
+                                       "hospital -> server: labels y, once per record: UNPROTECTED, public by declared policy",
+                                       "server -> hospital: weights tail, at the end: computed from guarded rows alone", kCounts));
+}
+
+TEST_F(Egress, NothingLeavesALocalStudy) {
+  const StudyConfig s = study("local", kMlp, kNoPrivacy, "[pooled]");
+  const Plan plan = compiled(s);
+  EXPECT_THAT(lines(s, plan), ElementsAre());
+  EXPECT_EQ(egress_text(egress_list(plan, s, "")), "  nothing leaves\n");
+}
+
+/// The whole network at every hospital; the server only averages.
+constexpr const char* kFederated = R"(topology:
+  name: federated
+  parties: [{name: hospital, role: client, count: many}, {name: server, role: server}]
+  nodes:
+    - {name: x, at: hospital, source: features}
+    - {name: y, at: hospital, source: labels}
+    - {name: whole, at: hospital, segment: whole}
+    - {name: loss, at: hospital, loss: study}
+  routes: [{from: x, to: whole}, {from: whole, to: loss}, {from: y, to: loss}]
+)";
+
+TEST_F(Egress, FederatedSendsWeightsAndCountsAlone) {
+  const StudyConfig s = study(kFederated, kMlp, kNoPrivacy, "[north, south]", "schedule: {average: [whole]}\n");
+  EXPECT_THAT(lines_of(s), ElementsAre("hospital -> server: weights whole, every round: UNPROTECTED, because: a test",
+                                       "server -> hospital: weights whole, every round: UNPROTECTED, because: a test", kCounts));
+}
+
+TEST_F(Egress, OneSiteSendsNoWeights) {
+  const StudyConfig s = study("vanilla", std::string(kMlp) + ", cuts: [act1]", kNoPrivacy, "[north]", "schedule: {average: [front]}\n");
+  EXPECT_TRUE(compiled(s).weights.empty());
+  EXPECT_THAT(lines_of(s), Not(Contains(HasSubstr("weights"))));
+}
+
+TEST_F(Egress, EveryEdgeOfThePlanHasItsLines) {
+  for (const char* privacy : {kNoPrivacy, kMessageNoise}) {
+    StudyConfig s = study(kChain, std::string(kMlp) + ", cuts: [act1, fc2, act2]", privacy);
+    for (RouteConfig& r : s.topology.routes) r.activation = r.to == "b" ? GuardKind::kRows : GuardKind::kNone;
+    const Plan plan = compiled(s);
+    const auto all = lines(s, plan);
+    ASSERT_EQ(plan.edges.size(), 4u);
+    for (const Edge& e : plan.edges) {
+      EXPECT_THAT(all, Contains(HasSubstr("activation " + e.text + " ")));
+      EXPECT_THAT(all, Contains(HasSubstr("gradient " + e.text + ":")));
+    }
+    EXPECT_THAT(all, Contains(HasSubstr("server -> hospital: activation d>loss [1, 1]: UNPROTECTED")));
+  }
+}
+
+TEST_F(Egress, TextIsAligned) {
+  const StudyConfig s = study("vertical", kVerticalSegments, kMessageNoise, "[cohort]");
+  std::istringstream text(egress_text(egress_list(compiled(s), s, "rows: GUARD")));
+  std::string line;
+  while (std::getline(text, line)) EXPECT_EQ(line.find(" -> "), 2 + std::string("every party").size()) << line;
+}
+
+}  // namespace
+}  // namespace sutura

@@ -1,0 +1,99 @@
+// rehearse() finds programs that cannot go on. Each case damages a plan that passes.
+#include <algorithm>
+
+#include "tests/topology/plan_case.h"
+
+namespace sutura {
+namespace {
+
+using namespace sutura::testing;
+using ::testing::HasSubstr;
+
+class Rehearsal : public PlanCase {
+ protected:
+  Plan vanilla() { return compiled(study("vanilla", std::string(kMlp) + ", cuts: [act1]", kNoPrivacy)); }
+  Plan u_shaped() { return compiled(study("u_shaped", std::string(kMlp) + ", cuts: [act1, act2]", kNoPrivacy)); }
+
+  static std::vector<std::vector<Instruction>>& turns(Plan& plan, const std::string& party, Purpose purpose) {
+    return plan.programs[static_cast<std::size_t>(plan.party_index(party))][static_cast<std::size_t>(purpose)].turns;
+  }
+  static void remove(Plan& plan, const std::string& party, Purpose purpose, OpCode op, const std::string& edge, Leg leg) {
+    std::size_t removed = 0;
+    for (auto& turn : turns(plan, party, purpose))
+      removed += std::erase_if(turn, [&](const Instruction& i) { return i.op == op && i.edge == edge_named(plan, edge) && i.leg == leg; });
+    ASSERT_EQ(removed, 1u);
+    std::erase_if(turns(plan, party, purpose), [](const auto& turn) { return turn.empty(); });
+  }
+  static std::string verdict(const Plan& plan) {
+    try {
+      rehearse(plan);
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), Errc::kConfig);
+      return e.what();
+    }
+    return {};
+  }
+};
+
+TEST_F(Rehearsal, SoundPlansPass) {
+  EXPECT_EQ(verdict(vanilla()), "");
+  EXPECT_EQ(verdict(u_shaped()), "");
+  EXPECT_EQ(verdict(compiled(study(kChain, std::string(kMlp) + ", cuts: [act1, fc2, act2]", kNoPrivacy))), "");
+}
+
+TEST_F(Rehearsal, AMissingSendLeavesTheReceiverWaiting) {
+  Plan plan = vanilla();
+  remove(plan, "hospital", Purpose::kTrain, OpCode::kSend, "front>tail", Leg::kForward);
+  EXPECT_THAT(verdict(plan), HasSubstr("waits for ever for front>tail"));
+}
+
+TEST_F(Rehearsal, AMissingGradientLeavesTheFrontWaiting) {
+  Plan plan = vanilla();
+  remove(plan, "server", Purpose::kTrain, OpCode::kSend, "front>tail", Leg::kBackward);
+  EXPECT_EQ(verdict(plan), "topology: party 'hospital' waits for ever for front>tail");
+}
+
+TEST_F(Rehearsal, AMissingReceiveLeavesAMessageBehind) {
+  Plan plan = vanilla();
+  remove(plan, "server", Purpose::kTrain, OpCode::kReceive, "y>loss", Leg::kForward);
+  EXPECT_EQ(verdict(plan), "topology: nobody takes the message of y>loss");
+}
+
+TEST_F(Rehearsal, TwoPartiesThatWaitForEachOther) {
+  Plan plan = u_shaped();
+  auto& server = turns(plan, "server", Purpose::kTrain);
+  ASSERT_EQ(server.size(), 2u);
+  std::swap(server[0], server[1]);  // the gradient of body>head first: the hospital has nothing to compute it from
+  EXPECT_THAT(verdict(plan), HasSubstr("waits for ever for b"));
+}
+
+TEST_F(Rehearsal, AMessageOnTheWrongLeg) {
+  Plan plan = vanilla();
+  for (auto& turn : turns(plan, "server", Purpose::kTrain))
+    for (Instruction& i : turn)
+      if (i.op == OpCode::kSend) i.leg = Leg::kForward;
+  EXPECT_NE(verdict(plan), "");
+}
+
+TEST_F(Rehearsal, EvaluationAndUploadAreRehearsedToo) {
+  Plan plan = vanilla();
+  remove(plan, "hospital", Purpose::kEvaluate, OpCode::kSend, "y>loss", Leg::kForward);
+  EXPECT_EQ(verdict(plan), "topology: party 'server' waits for ever for y>loss");
+  plan = compiled(study("vanilla", std::string(kMlp) + ", cuts: [act1], frozen: [front]", kReleaseOnce));
+  remove(plan, "server", Purpose::kUpload, OpCode::kReceive, "front>tail", Leg::kForward);
+  EXPECT_EQ(verdict(plan), "topology: nobody takes the message of front>tail");
+}
+
+TEST_F(Rehearsal, ATurnThatWaitsForItsOwnAnswerBlocksTheNextMicroBatch) {
+  // In one turn a micro-batch is finished before the next begins. The server of a U-shape would then wait for the gradient
+  // of its first micro-batch, while the hospital still owes it the second activation and waits for nothing: that works.
+  // The hospital in one turn and the server in two does not: it waits for the first answer, the server for the second row.
+  Plan plan = u_shaped();
+  auto& hospital = turns(plan, "hospital", Purpose::kTrain);
+  for (std::size_t t = 1; t < hospital.size(); ++t) hospital[0].insert(hospital[0].end(), hospital[t].begin(), hospital[t].end());
+  hospital.resize(1);
+  EXPECT_THAT(verdict(plan), HasSubstr("waits for ever"));
+}
+
+}  // namespace
+}  // namespace sutura
