@@ -13,7 +13,7 @@ void read_spec(Section& section, NetworkSpec& spec) {
   std::set<std::string> names;
   for (Section& item : section.sections({"layers", "The network layer by layer."})) {
     LayerSpec& layer = spec.layers.emplace_back();
-    item.text({"name", "Name of the layer, used by cuts.", Need::kRequired}, TextRule::kIdentifier, layer.name);
+    item.text({"name", "Name of the layer, used by cuts.", Need::kRequired}, TextRule::kName, layer.name);
     item.text({"type", "Kind of layer.", Need::kRequired}, TextRule::kIdentifier, layer.type);
     item.options("Option of this kind of layer.", layer.options);
     if (!layer.name.empty() && !names.insert(layer.name).second)
@@ -36,7 +36,7 @@ void read_network(Section& root, NetworkConfig& network) {
   const auto found = root.section({"network", "The layers and where they are cut.", Need::kRequired});
   if (!found) return;
   Section section = *found;
-  section.texts({"cuts", "The network is cut after these layers into the topology's segments, in order."}, TextRule::kIdentifier,
+  section.texts({"cuts", "The network is cut after these layers into the topology's segments, in order."}, TextRule::kName,
                 network.cuts);
   section.texts({"frozen", "Segments that never train (public fronts)."}, TextRule::kIdentifier, network.frozen);
   const auto segments =

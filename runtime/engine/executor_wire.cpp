@@ -107,7 +107,7 @@ void Executor::receive(const Instruction& i, const Step& step, const Part& part,
   } catch (const PeerLost&) {
     throw;
   } catch (const Error& e) {
-    throw PeerLost(e.code(), e.what());
+    throw PeerLost(e.code(), std::string(e.what()) + " (" + edge.text + ")");
   }
   if (edge.labels) check_labels(value, setup_.classes);
   if (guarded) value = decode_rows(ctx_, setup_.rows, value);

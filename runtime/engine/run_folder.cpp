@@ -110,8 +110,10 @@ json summary_of(const Prepared& prepared, const PartyResult& result, const std::
   j["epochs"] = result.epochs.size();
   j["bytes_up"] = traffic.up_bytes;
   j["bytes_down"] = traffic.down_bytes;
-  j["bytes_up_per_sample"] = per_sample(traffic.up_bytes, result.records);
-  j["bytes_down_per_sample"] = per_sample(traffic.down_bytes, result.records);
+  // Per trained record and epoch; release-once sends a record's row once, whatever the number of epochs.
+  const std::int64_t samples = prepared.plan.release_once ? result.records / prepared.study().training.epochs : result.records;
+  j["bytes_up_per_sample"] = per_sample(traffic.up_bytes, samples);
+  j["bytes_down_per_sample"] = per_sample(traffic.down_bytes, samples);
   j["privacy"] = privacy_json(prepared, result.epochs.empty() ? 0.0 : result.epochs.back().epsilon);
   j["egress"] = json::array();
   for (const EgressLine& l : prepared.egress)

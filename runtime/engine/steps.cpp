@@ -129,7 +129,16 @@ std::int64_t planned_releases(const StudyConfig& study, const Plan& plan) {
   if (plan.release_once) return 1;
   std::int64_t validations = 0;
   for (std::int64_t e = 0; e < study.training.epochs; ++e) validations += evaluates_after(study.training, e) ? 1 : 0;
-  return std::max(study.training.epochs, validations);
+  std::int64_t most = 1;
+  for (std::size_t p = 0; p < plan.topology.parties.size(); ++p) {
+    std::int64_t rows = 0, gradients = 0;  // guarded legs on which this party releases
+    for (const Edge& e : plan.edges) {
+      rows += e.from_party == static_cast<int>(p) && e.activation_guard != GuardKind::kNone ? 1 : 0;
+      gradients += e.to_party == static_cast<int>(p) && e.gradient_guard != GuardKind::kNone ? 1 : 0;
+    }
+    most = std::max({most, study.training.epochs * (rows + gradients), validations * rows});
+  }
+  return most;
 }
 
 }  // namespace sutura

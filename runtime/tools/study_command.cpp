@@ -199,7 +199,7 @@ int client_command(const StudyArguments& a, const std::string& site) {
   hello.nonce = random_number();
   signals.after_raise(kGrace, [&endpoint] { endpoint.stop(); });
   const auto explain = [&](const std::string& theirs) {
-    const std::string text = explain_difference(loaded, theirs, "the server");
+    const std::string text = explain_difference(loaded, theirs, "server");
     return text.empty() ? std::string("the server's study differs") : text;
   };
   if (!a.quiet) std::cerr << site << ": dialing " << c.endpoint << std::endl;

@@ -178,7 +178,8 @@ void check_privacy(const Plan& plan, const StudyConfig& study, const Segments& s
     if (e.activation_guard == GuardKind::kNone && e.gradient_guard == GuardKind::kNone) continue;
     guarded = true;
     std::vector<bool> upstream(plan.topology.nodes.size(), false);
-    collect_upstream(plan, e.from, upstream);
+    // A gradient row comes from the loss: layers behind the cut mix records into it as well.
+    collect_upstream(plan, e.gradient_guard != GuardKind::kNone ? plan.loss_node : e.from, upstream);
     for (std::size_t n = 0; n < upstream.size(); ++n) {
       const NodeConfig& node = plan.topology.nodes[n];
       if (!upstream[n] || node.kind != NodeKind::kSegment) continue;
@@ -200,6 +201,22 @@ void check_privacy(const Plan& plan, const StudyConfig& study, const Segments& s
       refuse("release-once needs 'activation: {guard: rows}' on the route " + e.text);
     if (plan.topology.parties[static_cast<std::size_t>(e.to_party)].role != Role::kServer)
       refuse("release-once: the route " + e.text + " does not end at the server");
+  }
+}
+
+/// Who may hold records: clients, and where one party has a replica per site, that party alone.
+void check_parties(const Plan& plan) {
+  const auto& parties = plan.topology.parties;
+  if (std::count_if(parties.begin(), parties.end(), [](const PartyConfig& p) { return p.role == Role::kServer; }) > 1)
+    refuse("only one party may be the server");
+  for (const NodeConfig& node : plan.topology.nodes) {
+    if (!is_source(node)) continue;
+    const int party = plan.party_index(node.at);
+    if (parties[static_cast<std::size_t>(party)].role == Role::kServer)
+      refuse("the source '" + node.name + "' is at the server '" + node.at + "', which holds no records");
+    if (plan.many_party >= 0 && party != plan.many_party)
+      refuse("the source '" + node.name + "' is at '" + node.at + "', but '" +
+             parties[static_cast<std::size_t>(plan.many_party)].name + "' has count: many: its sites must hold all records");
   }
 }
 
@@ -325,6 +342,15 @@ void find_weights(Plan& plan, const StudyConfig& study) {
     const int to = plan.party_index(d.to);
     const int from = party_of_segment(d.segment);
     if (from == to) refuse("deliver: '" + d.segment + "' already is at '" + d.to + "'");
+    if (from != server_index && to != server_index)
+      refuse("deliver: '" + d.segment + "' would pass from client to client; clients dial the server only");
+    const auto& average = study.schedule.average;
+    const bool averaged = std::find(average.begin(), average.end(), d.segment) != average.end();
+    if (from == plan.many_party && plan.lanes.size() > 1)
+      refuse("deliver: each replica of '" + t.parties[static_cast<std::size_t>(from)].name + "' holds its own copy of '" +
+             d.segment + "'");
+    if (study.schedule.tail == Tail::kPerClient && plan.lanes.size() > 1 && !averaged)
+      refuse("deliver: the server holds a copy of '" + d.segment + "' per client; list it under schedule.average");
     plan.weights.push_back({d.segment, from, to, WeightsEdge::When::kRunEnd});
   }
 }
@@ -390,6 +416,7 @@ Plan compile(const StudyConfig& study, const Segments& segments, const std::vect
   plan.lanes = study.data.sites;
   if (plan.many_party < 0 && plan.lanes.size() != 1)
     refuse("no party has count: many, so data.sites must name exactly one cohort");
+  check_parties(plan);
   plan.wiring = wire(plan.topology);
   const std::vector<int> order = sorted_nodes(plan.topology, plan.wiring);
   for (std::size_t n = 0; n < plan.topology.nodes.size(); ++n)

@@ -31,7 +31,7 @@ class Builder {
     }
     std::vector<Shape> inputs;
     for (const RouteConfig& r : study_.topology.routes)
-      if (r.to == name) inputs.push_back(shape_of(r.from, depth + 1));
+      if (r.to == name && !is_labels(r.from)) inputs.push_back(shape_of(r.from, depth + 1));
     require(!inputs.empty(), Errc::kConfig, "topology: nothing is routed to '" + name + "'");
     if (it->kind == NodeKind::kSegment) {
       const auto spec = study_.network.segments.find(it->segment);
@@ -50,6 +50,11 @@ class Builder {
   std::map<std::string, Network> built_;
 
  private:
+  bool is_labels(const std::string& name) const {
+    return std::ranges::any_of(study_.topology.nodes,
+                               [&](const NodeConfig& n) { return n.name == name && n.kind == NodeKind::kLabels; });
+  }
+
   const StudyConfig& study_;
   const std::vector<Shape>& rows_;
   std::int64_t outputs_;

@@ -1,4 +1,6 @@
 // Who gets in: keys, servers that are none, and studies that differ. Whoever is refused learns why; the others finish.
+#include <algorithm>
+#include <csignal>
 #include <nlohmann/json.hpp>
 #include <zmq.hpp>
 
@@ -73,9 +75,7 @@ TEST_F(Joining, AServerWithAnotherKeyGetsNothing) {
 TEST_F(Joining, APlanThatDiffersIsRefusedWithKeyLineAndColumn) {
   make_keys();
   const std::string text = content_of(study);
-  std::filesystem::create_directories(folder() / "configs");
-  std::filesystem::copy(shipped("topologies"), folder() / "configs" / "topologies");
-  const auto edited = write("configs/edited.yaml", replaced(text, "batch_size: 32", "batch_size: 64"));
+  const auto edited = write_study("edited.yaml", replaced(text, "batch_size: 32", "batch_size: 64"));
   const std::string records = "data.table.path=" + shipped_records().string();
   const std::size_t at = content_of(edited).find("batch_size");
   const std::string before = content_of(edited).substr(0, at);

@@ -87,7 +87,7 @@ TEST_F(Signals, AKilledHospitalIsLostAndTheOtherFinishes) {
   make_keys();
   shared.push_back("training.epochs=60");
   // A killed process says no goodbye: the server goes on once its deadline has passed.
-  const auto server = start_server({"connection.deadline_s=6"});
+  const auto server = start_server({"connection.deadline_s=5"});
   const auto a = start_client(kHospitalA);
   const auto b = start_client(kHospitalB);
   ASSERT_TRUE(b->says("epoch 1/60")) << b->err();

@@ -1,6 +1,7 @@
 // A study over real sockets learns what it learns in one process, to the bit; and what it writes holds no record, no name
 // and no key.
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "tests/integration/trial.h"
 

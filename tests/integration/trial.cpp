@@ -128,6 +128,12 @@ std::map<std::string, std::string> Trial::files() const {
   return all;
 }
 
+fs::path Trial::write_study(const std::string& name, std::string_view text) const {
+  const fs::path path = write("configs/" + name, text);
+  fs::copy(shipped("topologies"), folder_ / "configs" / "topologies", fs::copy_options::overwrite_existing);
+  return path;
+}
+
 fs::path Trial::write(const std::string& name, std::string_view content) const {
   const fs::path path = folder_ / name;
   fs::create_directories(path.parent_path());

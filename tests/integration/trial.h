@@ -53,6 +53,8 @@ class Trial : public ::testing::Test {
   std::vector<std::string> dropped() const;
   /// Relative path -> content of every file below the folder, keys left out.
   std::map<std::string, std::string> files() const;
+  /// Writes a study file to configs/, beside a copy of the shipped topologies.
+  std::filesystem::path write_study(const std::string& name, std::string_view text) const;
   /// Writes a file below the folder and returns its path.
   std::filesystem::path write(const std::string& name, std::string_view content) const;
 

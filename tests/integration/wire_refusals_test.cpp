@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "tests/integration/raw_site.h"
 #include "tests/integration/rogue.h"
@@ -83,7 +84,7 @@ const Deed kDeeds[] = {
        reshape(m, Shape{0, 8});
        link.send(std::move(m));
      }},
-    {"FloatsForGuardedRows", kGuarded, Errc::kProtocol, "the plan expects i8",
+    {"FloatsForGuardedRows", kGuarded, Errc::kProtocol, "the plan expects int8, the peer sent f32",
      [](LinkedRogue& link, const Rogue& mind) {
        Message m = mind.rows(mind.step());
        const Shape shape = m.tensors[0].shape;
@@ -192,7 +193,7 @@ void begin(RawSite& raw, const Rogue& mind) {
 TEST_F(WireRefusal, AnOversizedFrame) {
   make_keys();
   // The connection is cut; the site itself might come back, so the server waits for its deadline.
-  const auto server = start_server({"connection.deadline_s=6"});
+  const auto server = start_server({"connection.deadline_s=5"});
   const auto honest = start_client(kHospitalA);
   Rogue mind(study, client_overrides({}), kHospitalB);
   RawSite raw(endpoint(), key("server.public"), key("hospital_b.secret"));

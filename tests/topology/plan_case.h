@@ -66,7 +66,10 @@ class PlanCase : public ::testing::Test {
   StudyConfig study(const std::string& topology, const std::string& network, const std::string& privacy,
                     const std::string& sites = "[north, south]", const std::string& more = {}) {
     const bool own = topology.starts_with("topology:");
-    const std::string head = own ? topology : "include: [" + std::string(SUTURA_SOURCE_DIR) + "/configs/topologies/" + topology + ".yaml]\n";
+    if (!own)
+      std::filesystem::copy_file(std::filesystem::path(SUTURA_SOURCE_DIR) / "configs/topologies" / (topology + ".yaml"),
+                                 folder_ / (topology + ".yaml"), std::filesystem::copy_options::overwrite_existing);
+    const std::string head = own ? topology : "include: [" + topology + ".yaml]\n";
     const std::filesystem::path path = folder_ / "study.yaml";
     std::ofstream(path) << head << "study: s\nseed: 3\ndata: {table: {path: t.csv, label: y, classes: [\"0\", \"1\"]}, sites: " << sites
                         << ", record_shape: [6]" << (topology == "vertical" ? ", party_shapes: {clinic: [4], laboratory: [2]}" : "")

@@ -38,16 +38,16 @@ class Refusals : public PlanCase {
 TEST_F(Refusals, ACycleNamesItsNodes) {
   StudyConfig s = vanilla();
   s.topology.nodes.push_back({"join", "server", NodeKind::kJoin, "", JoinKind::kSum});
-  route_named(s, "front", "tail") = {"front", "join"};
-  s.topology.routes.push_back({"join", "tail"});
+  route_named(s, "front", "tail") .to = "join";
+  s.topology.routes.push_back({"join", "tail", GuardKind::kNone, GuardKind::kNone});
   ASSERT_THAT(refusal(s), HasSubstr("the join 'join' has fewer than two inputs"));
-  s.topology.routes.push_back({"tail", "join"});
+  s.topology.routes.push_back({"tail", "join", GuardKind::kNone, GuardKind::kNone});
   EXPECT_THAT(refusal(s), AllOf(HasSubstr("the routes form a cycle through"), HasSubstr("tail"), HasSubstr("join")));
 }
 
 TEST_F(Refusals, ACycleOfSegmentsBuiltByThemselves) {
   StudyConfig s = vertical();
-  route_named(s, "join", "tail") = {"loss", "tail"};
+  route_named(s, "join", "tail").from = "loss";
   EXPECT_THAT(refusal(s), HasSubstr("cycle"));
 }
 
@@ -59,9 +59,9 @@ TEST_F(Refusals, ASegmentThatDoesNotReachTheLoss) {
 
 TEST_F(Refusals, TwoLosses) {
   StudyConfig s = vanilla();
-  s.topology.nodes.push_back({"other", "server", NodeKind::kLoss});
-  s.topology.routes.push_back({"tail", "other"});
-  s.topology.routes.push_back({"y", "other"});
+  s.topology.nodes.push_back({"other", "server", NodeKind::kLoss, "", JoinKind::kConcat});
+  s.topology.routes.push_back({"tail", "other", GuardKind::kNone, GuardKind::kNone});
+  s.topology.routes.push_back({"y", "other", GuardKind::kNone, GuardKind::kNone});
   EXPECT_THAT(refusal(s), HasSubstr("there are two losses"));
 }
 
@@ -81,26 +81,26 @@ TEST_F(Refusals, NoLabels) {
 
 TEST_F(Refusals, TwoLabelSources) {
   StudyConfig s = vanilla();
-  s.topology.nodes.push_back({"y2", "hospital", NodeKind::kLabels});
-  s.topology.routes.push_back({"y2", "loss"});
+  s.topology.nodes.push_back({"y2", "hospital", NodeKind::kLabels, "", JoinKind::kConcat});
+  s.topology.routes.push_back({"y2", "loss", GuardKind::kNone, GuardKind::kNone});
   EXPECT_THAT(refusal(s), HasSubstr("the loss 'loss' has two label sources"));
 }
 
 TEST_F(Refusals, LabelsToASegment) {
   StudyConfig s = vanilla();
-  s.topology.routes.push_back({"y", "tail"});
+  s.topology.routes.push_back({"y", "tail", GuardKind::kNone, GuardKind::kNone});
   EXPECT_THAT(refusal(s), HasSubstr("labels 'y' may only go to a loss, not to 'tail'"));
 }
 
 TEST_F(Refusals, ARouteIntoASource) {
   StudyConfig s = vanilla();
-  s.topology.routes.push_back({"front", "x"});
+  s.topology.routes.push_back({"front", "x", GuardKind::kNone, GuardKind::kNone});
   EXPECT_THAT(refusal(s), HasSubstr("a route ends at the source 'x'"));
 }
 
 TEST_F(Refusals, ASegmentWithTwoInputs) {
   StudyConfig s = vanilla();
-  s.topology.routes.push_back({"x", "tail"});
+  s.topology.routes.push_back({"x", "tail", GuardKind::kNone, GuardKind::kNone});
   EXPECT_THAT(refusal(s), HasSubstr("'tail' needs exactly one input, it has 2"));
 }
 

@@ -85,9 +85,8 @@ TEST_F(Rehearsal, EvaluationAndUploadAreRehearsedToo) {
 }
 
 TEST_F(Rehearsal, ATurnThatWaitsForItsOwnAnswerBlocksTheNextMicroBatch) {
-  // In one turn a micro-batch is finished before the next begins. The server of a U-shape would then wait for the gradient
-  // of its first micro-batch, while the hospital still owes it the second activation and waits for nothing: that works.
-  // The hospital in one turn and the server in two does not: it waits for the first answer, the server for the second row.
+  // In one turn a micro-batch is finished before the next begins. Here the hospital waits for the gradient of its first
+  // micro-batch, and the server, whose forward is a turn of its own, for the activation of the second.
   Plan plan = u_shaped();
   auto& hospital = turns(plan, "hospital", Purpose::kTrain);
   for (std::size_t t = 1; t < hospital.size(); ++t) hospital[0].insert(hospital[0].end(), hospital[t].begin(), hospital[t].end());

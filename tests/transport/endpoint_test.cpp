@@ -183,7 +183,9 @@ TEST(Endpoint, CutConnectionsLoseAndRepeatNothing) {
       ASSERT_TRUE(eventually([&] { return proxy.cuts() == cuts; }));
     }
     // The next cut needs a connection.
-    if (step % 30 == 25) ASSERT_TRUE(eventually([&] { return world.server().counters().reconnects == static_cast<std::uint64_t>(cuts); }));
+    if (step % 30 == 25) {
+      ASSERT_TRUE(eventually([&] { return world.server().counters().reconnects == static_cast<std::uint64_t>(cuts); }));
+    }
     ASSERT_EQ(channel->send(numbers(1, Leg::kBackward, step, step, 256), soon()), Outcome::kOk);
   }
   north.join();

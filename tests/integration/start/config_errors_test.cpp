@@ -22,8 +22,7 @@ void PrintTo(const Edit& e, std::ostream* out) { *out << e.name; }
 class ConfigError : public RefusedStart, public ::testing::WithParamInterface<Edit> {
  protected:
   std::filesystem::path edited() const {
-    std::filesystem::copy(shipped("topologies"), folder() / "configs" / "topologies", std::filesystem::copy_options::recursive);
-    return write("configs/study.yaml", replaced(content_of(shipped("wdbc_vanilla.yaml")), GetParam().from, GetParam().to));
+    return write_study("study.yaml", replaced(content_of(shipped("wdbc_vanilla.yaml")), GetParam().from, GetParam().to));
   }
 };
 
@@ -74,16 +73,15 @@ TEST_F(RefusedStart, AServerWithoutShapesListOrConnection) {
   make_keys();
   EXPECT_THAT(refused("sutura-server", with(study, server_overrides({"connection.endpoint=udp://127.0.0.1:1"})), kConfig),
               HasSubstr("error: connection.endpoint must be tcp://host:port"));
-  std::filesystem::copy(shipped("topologies"), folder() / "configs" / "topologies", std::filesystem::copy_options::recursive);
   const std::string text = content_of(study);
-  const auto shapeless = write("configs/shapeless.yaml", replaced(text, "  record_shape: [30]\n", ""));
+  const auto shapeless = write_study("shapeless.yaml", replaced(text, "  record_shape: [30]\n", ""));
   EXPECT_THAT(refused("sutura-server", with(shapeless, server_overrides({})), kConfig),
               MatchesRegex(".*/shapeless.yaml:[0-9]+:[0-9]+: error: the server holds no data(.|\n)*"));
-  const auto listless = write("configs/listless.yaml", replaced(text, "  authorised: ../keys/authorised\n", ""));
+  const auto listless = write_study("listless.yaml", replaced(text, "  authorised: ../keys/authorised\n", ""));
   EXPECT_THAT(refused("sutura-server", with(listless, {"connection.endpoint=tcp://127.0.0.1:*"}), kConfig),
               MatchesRegex(".*/listless.yaml:[0-9]+:[0-9]+: error: the server needs 'authorised'(.|\n)*"));
   const std::size_t at = text.find("connection:\n");
-  const auto alone = write("configs/alone.yaml", text.substr(0, at) + text.substr(text.find("compute:\n")));
+  const auto alone = write_study("alone.yaml", text.substr(0, at) + text.substr(text.find("compute:\n")));
   EXPECT_THAT(refused("sutura-client", with(alone, {}, {"--site", kHospitalA}), kConfig),
               MatchesRegex(".*/alone.yaml:[0-9]+:[0-9]+: error: there is no 'connection' section(.|\n)*"));
 }

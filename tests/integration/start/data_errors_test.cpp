@@ -1,4 +1,6 @@
 // Data files that are unusable: exit 7, file and row named, no value shown, nothing written, nothing sent.
+#include <functional>
+
 #include "tests/integration/start/refused_start.h"
 
 namespace sutura::testing {
@@ -96,8 +98,7 @@ compute: {default: {backend: reference, threads: 1}}
 class BadArrays : public RefusedStart {
  protected:
   std::filesystem::path array_study() const {
-    std::filesystem::copy(shipped("topologies"), folder() / "configs" / "topologies", std::filesystem::copy_options::recursive);
-    return write("configs/study.yaml", kArrayStudy);
+    return write_study("study.yaml", kArrayStudy);
   }
   static std::string good() { return content_of(std::filesystem::path(SUTURA_SOURCE_DIR) / "tests/integration/start/records.npz"); }
   std::string said_of(const std::string& npz) const {
