@@ -61,6 +61,7 @@ std::uint32_t crc32(ByteSpan bytes, std::uint32_t seed) {
 Digest blake2b(ByteSpan bytes) { return blake2b_keyed({}, bytes); }
 
 Digest blake2b_keyed(ByteSpan key, ByteSpan bytes) {
+  require(key.size() <= crypto_generichash_blake2b_KEYBYTES_MAX, Errc::kInvalidArgument, "a BLAKE2b key has at most 64 bytes");
   Digest out;
   require(sodium_init() >= 0, Errc::kInternal, "libsodium did not start");
   const int rc = crypto_generichash_blake2b(reinterpret_cast<unsigned char*>(out.data()), out.size(),

@@ -45,7 +45,8 @@ std::uint32_t crc32(ByteSpan bytes, std::uint32_t seed = 0);
 /// BLAKE2b-256 (RFC 7693), the digest of plans, files and messages.
 using Digest = std::array<std::byte, 32>;
 Digest blake2b(ByteSpan bytes);
-/// Keyed form: derives sub-keys, for example from ("row-noise", run, client).
+/// Keyed form: derives sub-keys, for example from ("row-noise", run, client). An empty key is the plain digest.
+/// Errors: kInvalidArgument for a key of more than 64 bytes.
 Digest blake2b_keyed(ByteSpan key, ByteSpan bytes);
 
 }  // namespace sutura

@@ -36,7 +36,7 @@ class Error : public std::exception {
  public:
   Error(Errc code, std::string message, const char* file = __builtin_FILE(), int line = __builtin_LINE());
   Errc code() const noexcept { return code_; }
-  /// Adds "while in CONTEXT" to the message and returns the same error.
+  /// Appends " (CONTEXT)" to the message and returns the same error.
   Error& in(std::string_view context) &;
   Error&& in(std::string_view context) &&;
   const char* what() const noexcept override { return text_.c_str(); }

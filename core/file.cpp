@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -15,7 +16,8 @@ namespace sutura {
 namespace {
 
 [[noreturn]] void fail(Errc code, const std::filesystem::path& path, const char* what) {
-  throw Error(code, path.string() + ": cannot " + what + ": " + std::strerror(errno));
+  const int reason = errno;  // before anything below can change it
+  throw Error(code, path.string() + ": cannot " + what + ": " + std::strerror(reason));
 }
 
 class Descriptor {
@@ -27,6 +29,7 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_;
@@ -41,17 +44,34 @@ void write_all(int fd, ByteSpan content, const std::filesystem::path& path) {
   }
 }
 
+std::filesystem::path folder_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+Descriptor open_folder(const std::filesystem::path& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail(Errc::kResources, folder, "open the folder");
+  return Descriptor(fd);
+}
+
+/// Makes names durable. EINVAL is a file system without this operation: there the rename itself is all that can be had.
+void sync_folder(const Descriptor& fd, const std::filesystem::path& folder) {
+  if (::fsync(fd.get()) != 0 && errno != EINVAL) fail(Errc::kResources, folder, "sync the folder");
+}
+
 }  // namespace
 
 void write_file_durably(const std::filesystem::path& path, ByteSpan content) {
-  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-  const auto temporary = std::filesystem::path(path.string() + ".tmp." + std::to_string(::getpid()));
+  const auto folder = folder_of(path);
+  const Descriptor dir = open_folder(folder);  // first: nothing is touched if it cannot be synced at the end
+  // A random name: a process number comes again (in a container at every start) and would meet what a crash left behind.
+  std::string temporary = path.string() + ".tmp.XXXXXX";
   {
-    const Descriptor fd(::open(temporary.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
-    if (fd.get() < 0) fail(Errc::kResources, temporary, "create");
+    const Descriptor fd(::mkostemp(temporary.data(), O_CLOEXEC));
+    if (fd.get() < 0) fail(Errc::kResources, path, "create a temporary file beside it");
     try {
-      write_all(fd.get(), content, temporary);
-      if (::fdatasync(fd.get()) != 0) fail(Errc::kResources, temporary, "sync");
+      write_all(fd.get(), content, path);
+      if (::fdatasync(fd.get()) != 0) fail(Errc::kResources, path, "sync");
     } catch (...) {
       ::unlink(temporary.c_str());
       throw;
@@ -63,12 +83,11 @@ void write_file_durably(const std::filesystem::path& path, ByteSpan content) {
     errno = reason;
     fail(Errc::kResources, path, "rename into place");
   }
-  const Descriptor dir(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (dir.get() >= 0) ::fsync(dir.get());
+  sync_folder(dir, folder);
 }
 
 Bytes read_file(const std::filesystem::path& path, std::size_t limit_bytes) {
-  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (fd.get() < 0) fail(Errc::kData, path, "open");
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) fail(Errc::kData, path, "stat");
@@ -94,15 +113,15 @@ std::string read_text_file(const std::filesystem::path& path, std::size_t limit_
 }
 
 DurableLog::DurableLog(const std::filesystem::path& path) : path_(path) {
-  fd_ = ::open(path.c_str(), O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
-  if (fd_ < 0) fail(Errc::kResources, path, "open");
-  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-    ::close(fd_);
+  Descriptor fd(::open(path.c_str(), O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600));
+  if (fd.get() < 0) fail(Errc::kResources, path, "open");
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) fail(Errc::kResources, path, "lock");
     throw Error(Errc::kResources, path.string() + ": another process is using this file");
   }
-  const Descriptor dir(::open((path.has_parent_path() ? path.parent_path() : std::filesystem::path(".")).c_str(),
-                              O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (dir.get() >= 0) ::fsync(dir.get());
+  const auto folder = folder_of(path);
+  sync_folder(open_folder(folder), folder);
+  fd_ = fd.release();
 }
 
 DurableLog::~DurableLog() {
@@ -112,8 +131,12 @@ DurableLog::~DurableLog() {
 DurableLog::DurableLog(DurableLog&& other) noexcept
     : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), broken_(other.broken_) {}
 
+void DurableLog::check_intact() const {
+  if (broken_) throw Error(Errc::kResources, path_.string() + ": an earlier write failed, nothing more is trusted to this file");
+}
+
 void DurableLog::append(ByteSpan record) {
-  require(!broken_, Errc::kResources, path_.string() + ": an earlier write failed, nothing more is trusted to this file");
+  check_intact();
   broken_ = true;  // stays so if anything below throws
   write_all(fd_, record, path_);
   if (::fdatasync(fd_) != 0) fail(Errc::kResources, path_, "sync");
@@ -121,8 +144,14 @@ void DurableLog::append(ByteSpan record) {
 }
 
 void DurableLog::truncate(std::uint64_t size_bytes) {
+  check_intact();
+  struct stat st {};
+  if (::fstat(fd_, &st) != 0) fail(Errc::kResources, path_, "stat");
+  require(size_bytes <= static_cast<std::uint64_t>(st.st_size), Errc::kInvalidArgument, "a log is cut, never lengthened");
+  broken_ = true;  // stays so if anything below throws
   if (::ftruncate(fd_, static_cast<off_t>(size_bytes)) != 0) fail(Errc::kResources, path_, "truncate");
   if (::fdatasync(fd_) != 0) fail(Errc::kResources, path_, "sync");
+  broken_ = false;
 }
 
 }  // namespace sutura

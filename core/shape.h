@@ -12,7 +12,7 @@ class Shape {
  public:
   static constexpr int kMaxRank = 6;
   Shape() = default;
-  /// Errors: kInvalidArgument for more than six or negative dimensions, or a product above 2^40.
+  /// Errors: kInvalidArgument for more than six or negative dimensions, or a product (from the left) above 2^40.
   Shape(std::initializer_list<std::int64_t> dims);
   explicit Shape(std::span<const std::int64_t> dims);
 
@@ -20,9 +20,10 @@ class Shape {
   std::int64_t operator[](int i) const { return dims_[static_cast<std::size_t>(i)]; }
   std::int64_t elements() const;
   std::span<const std::int64_t> dims() const { return {dims_.data(), static_cast<std::size_t>(rank_)}; }
-  /// The same shape with the first dimension replaced.
+  /// The same shape with the first dimension replaced. Errors: kShapeMismatch at rank 0; as the constructor.
   Shape with_batch(std::int64_t n) const;
-  /// Product of all dimensions but the first: values per record.
+  /// Product of all dimensions but the first: values per record. Errors: kInvalidArgument above 2^40, which only a shape
+  /// without records can reach.
   std::int64_t row_elements() const;
   bool operator==(const Shape&) const = default;
   /// "[32, 28, 28, 1]"

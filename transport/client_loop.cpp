@@ -17,8 +17,12 @@ constexpr std::chrono::milliseconds kShortestRedial{100};
 }  // namespace
 
 ClientLoop::ClientLoop(Exchange& exchange, Session& session, ClientAddress address)
-    : exchange_(exchange), session_(session), context_(exchange.settings.io_threads),
-      dealer_(context_, zmq::socket_type::dealer), monitor_(context_, dealer_, "client"), endpoint_(address.endpoint),
+    : exchange_(exchange),
+      session_(session),
+      context_(exchange.settings.io_threads),
+      dealer_(context_, zmq::socket_type::dealer),
+      monitor_(context_, dealer_, "client"),
+      endpoint_(address.endpoint),
       redial_delay_(std::max(kShortestRedial, exchange.settings.reconnect)) {
   require_tcp(endpoint_);
   set_options(dealer_, client_options(exchange.settings));
@@ -79,7 +83,9 @@ void ClientLoop::on_events() {
       if (!given_up_) redial_at_ = now + redial_delay_;
     } else if (event->event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
       ++exchange_.counters.keys_refused;
-      give_up(Error(Errc::kAuthentication, "the server refused this key; ask its operator to authorise the public key with fingerprint " + fingerprint_));
+      give_up(
+          Error(Errc::kAuthentication,
+                "the server refused this key; ask its operator to authorise the public key with fingerprint " + fingerprint_));
     } else if (is_failed_handshake(event->event)) {
       ++exchange_.counters.handshakes_failed;
       if (++failures_ >= exchange_.settings.handshake_tries && !succeeded_)

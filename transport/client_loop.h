@@ -31,8 +31,8 @@ class ClientLoop {
   Monitor monitor_;
   std::string endpoint_;
   std::string fingerprint_;
-  int failures_ = 0;         // handshakes since the latest success
-  bool succeeded_ = false;   // at least once: then a failure is an outage, not a wrong key
+  int failures_ = 0;        // handshakes since the latest success
+  bool succeeded_ = false;  // at least once: then a failure is an outage, not a wrong key
   bool given_up_ = false;
   // The library dials again by itself after a lost connection, but never after a broken protocol (a corrupted byte is enough).
   // It reports a new attempt at once, so that a disconnect without that report is ours to repair.

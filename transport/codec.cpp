@@ -9,8 +9,23 @@ constexpr std::uint8_t kKnownFlags = kFlagControl | kFlagAsk | kFlagReply | kFla
 
 // Offsets of the header fields.
 enum : std::size_t {
-  kAtMagic = 0, kAtMajor = 4, kAtMinor = 5, kAtType = 6, kAtFlags = 7, kAtRun = 8, kAtSeq = 16, kAtAck = 24, kAtStep = 32,
-  kAtIncarnation = 40, kAtEdge = 44, kAtLeg = 46, kAtFrames = 47, kAtBytes = 48, kAtMicroBatch = 56, kAtCredit = 58, kAtCrc = 60,
+  kAtMagic = 0,
+  kAtMajor = 4,
+  kAtMinor = 5,
+  kAtType = 6,
+  kAtFlags = 7,
+  kAtRun = 8,
+  kAtSeq = 16,
+  kAtAck = 24,
+  kAtStep = 32,
+  kAtIncarnation = 40,
+  kAtEdge = 44,
+  kAtLeg = 46,
+  kAtFrames = 47,
+  kAtBytes = 48,
+  kAtMicroBatch = 56,
+  kAtCredit = 58,
+  kAtCrc = 60,
 };
 static_assert(kAtCrc + 4 == kHeaderBytes);
 
@@ -240,7 +255,8 @@ Decoded decode(std::span<const ByteSpan> frames) {
 
 void expect(const WireTensor& tensor, DType dtype, const Shape& shape) {
   if (tensor.dtype != dtype)
-    throw Error(Errc::kProtocol, "the plan expects " + std::string(name(dtype)) + ", the peer sent " + std::string(name(tensor.dtype)));
+    throw Error(Errc::kProtocol,
+                "the plan expects " + std::string(name(dtype)) + ", the peer sent " + std::string(name(tensor.dtype)));
   if (tensor.shape != shape)
     throw Error(Errc::kProtocol, "the plan expects " + shape.text() + ", the peer sent " + tensor.shape.text());
   if (tensor.data.size() != static_cast<std::size_t>(shape.elements()) * size_bytes(dtype))

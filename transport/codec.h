@@ -49,7 +49,7 @@ struct EncodedPayload {
   std::uint8_t flags = 0;           ///< kFlagControl if frames.front() is a control body
   std::uint64_t bytes = 0;          ///< of all frames
   std::vector<SharedFrame> frames;  ///< control body, then tensors
-  Digest digest{};                  ///< BLAKE2b of type, tag, control body and tensor descriptors (which hold the CRC of the values)
+  Digest digest{};  ///< BLAKE2b of type, tag, control body and tensor descriptors (which hold the CRC of the values)
 };
 
 /// Copies each tensor once, behind its descriptor.

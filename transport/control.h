@@ -9,9 +9,9 @@
 namespace sutura {
 
 // Bodies of control messages. Every field is bounded; what is longer is refused by the reader and by the writer.
-inline constexpr std::size_t kMaxName = 128;           ///< characters of a site, software or backend name
+inline constexpr std::size_t kMaxName = 128;  ///< characters of a site, software or backend name
 inline constexpr std::size_t kMaxSites = 1024;
-inline constexpr std::size_t kMaxText = 4096;          ///< characters of a refusal's text
+inline constexpr std::size_t kMaxText = 4096;  ///< characters of a refusal's text
 inline constexpr std::size_t kMaxPlanText = 56 * 1024;
 inline constexpr std::size_t kMaxReport = 60 * 1024;
 

@@ -130,7 +130,8 @@ class InprocChannel final : public Channel {
       require(message.tag.leg != Leg::kControl, Errc::kInvalidArgument, "cannot send data on the control leg");
       const auto [known, fresh] = peer_.data.try_emplace(message.tag, std::move(message));
       // try_emplace leaves the message alone if the tag is known.
-      require(fresh || same_content(known->second, message), Errc::kProtocol, "equivocation: a known message came again with other content");
+      require(fresh || same_content(known->second, message), Errc::kProtocol,
+              "equivocation: a known message came again with other content");
     } else {
       require(message.type != MessageType::kAck && message.tag.leg == Leg::kControl && message.tensors.empty(),
               Errc::kInvalidArgument, "a control message has the control leg and no tensors");

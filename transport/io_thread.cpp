@@ -82,7 +82,8 @@ std::unique_ptr<Channel> ServerEndpoint::accept(std::string& site, Deadline dead
   Exchange& exchange = impl_->exchange;
   std::unique_lock lock(exchange.mutex);
   while (true) {
-    if (!exchange.arrived.wait_until(lock, deadline, [&] { return exchange.stopped || !exchange.newcomers.empty(); })) return nullptr;
+    if (!exchange.arrived.wait_until(lock, deadline, [&] { return exchange.stopped || !exchange.newcomers.empty(); }))
+      return nullptr;
     if (exchange.stopped) return nullptr;
     std::shared_ptr<Session> session = std::move(exchange.newcomers.front());
     exchange.newcomers.pop_front();
@@ -97,8 +98,9 @@ const LinkCounters& ServerEndpoint::counters() const { return impl_->exchange.co
 
 struct ClientEndpoint::Impl {
   explicit Impl(const LinkSettings& settings)
-      : exchange(settings), session(std::make_shared<Session>("server", settings, LinkRole::kFollows, random_session(),
-                                                              exchange.counters, std::chrono::steady_clock::now())) {
+      : exchange(settings),
+        session(std::make_shared<Session>("server", settings, LinkRole::kFollows, random_session(), exchange.counters,
+                                          std::chrono::steady_clock::now())) {
     exchange.sessions.emplace("server", session);
     channel.emplace(exchange, session);
   }
@@ -112,12 +114,12 @@ ClientEndpoint::ClientEndpoint(const std::string& endpoint, const std::string& s
                                const std::string& own_secret_z85, const LinkSettings& settings)
     : impl_(std::make_unique<Impl>(settings)) {
   ClientAddress address{endpoint, server_public_z85, own_secret_z85};
-  impl_->thread = start_actor(impl_->exchange, [impl = impl_.get(), address = std::move(address)](
-                                                   std::stop_token stop, const auto& ready) mutable {
-    ClientLoop loop(impl->exchange, *impl->session, std::move(address));
-    ready();
-    loop.run(stop);
-  });
+  impl_->thread = start_actor(
+      impl_->exchange, [impl = impl_.get(), address = std::move(address)](std::stop_token stop, const auto& ready) mutable {
+        ClientLoop loop(impl->exchange, *impl->session, std::move(address));
+        ready();
+        loop.run(stop);
+      });
 }
 
 ClientEndpoint::~ClientEndpoint() { end_actor(impl_->exchange, impl_->thread); }

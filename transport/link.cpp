@@ -15,8 +15,14 @@ constexpr std::uint64_t kSlack = 4;
 }  // namespace
 
 Link::Link(const LinkSettings& settings, LinkRole role, std::uint64_t run, LinkCounters& counters, Time now)
-    : settings_(settings), role_(role), run_(run), incarnation_(settings.incarnation), counters_(counters),
-      send_limit_(kFirstCredit), last_heard_(now), patience_(settings.resend_after) {
+    : settings_(settings),
+      role_(role),
+      run_(run),
+      incarnation_(settings.incarnation),
+      counters_(counters),
+      send_limit_(kFirstCredit),
+      last_heard_(now),
+      patience_(settings.resend_after) {
   require(settings.window >= kFirstCredit, Errc::kInvalidArgument, "the window of a link is at least 4 messages");
   told_limit_ = settings.window;
 }

@@ -60,7 +60,7 @@ class Link {
   /// Nothing that the peer still needs is left here.
   bool drained() const;
   /// When the peer counts as gone unless it says something.
-  Time silent_at() const { return heard_ ? last_heard_ + settings_.peer_timeout : Time::max(); }
+  Time silent_at() const { return heard_ ? last_heard_ + settings_.peer_timeout + settings_.frame_time() : Time::max(); }
   /// The peer's refusal, if it sent one: on the link itself, or as a message.
   const std::optional<Reject>& refused() const { return refused_; }
   /// The peer has restarted and knows nothing of this session.

@@ -80,7 +80,8 @@ bool is_site_name(std::string_view name) {
   const auto ok = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
   };
-  return !name.empty() && name.size() <= 64 && name.front() != '.' && name.front() != '-' && std::all_of(name.begin(), name.end(), ok);
+  return !name.empty() && name.size() <= 64 && name.front() != '.' && name.front() != '-' &&
+         std::all_of(name.begin(), name.end(), ok);
 }
 
 }  // namespace
@@ -127,7 +128,7 @@ std::string load_secret(const std::filesystem::path& path) {
   // The checks are made on the opened file, so that nobody can exchange it in between.
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
   if (file.fd < 0) fail(path, errno == ELOOP ? "is a symbolic link" : system_reason());
-  struct stat info{};
+  struct stat info {};
   if (::fstat(file.fd, &info) != 0) fail(path, system_reason());
   if (!S_ISREG(info.st_mode)) fail(path, "is not a regular file");
   if (info.st_uid != ::geteuid()) fail(path, "belongs to another user");

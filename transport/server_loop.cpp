@@ -43,8 +43,11 @@ std::string user_of(const zmq::message_t& payload) {
 }  // namespace
 
 ServerLoop::ServerLoop(Exchange& exchange, const std::string& endpoint, ServerSecurity security)
-    : exchange_(exchange), context_(exchange.settings.io_threads), zap_(context_, security.authorised),
-      router_(context_, zmq::socket_type::router), monitor_(context_, router_, "server") {
+    : exchange_(exchange),
+      context_(exchange.settings.io_threads),
+      zap_(context_, security.authorised),
+      router_(context_, zmq::socket_type::router),
+      monitor_(context_, router_, "server") {
   require_tcp(endpoint);
   require_descriptors(security.authorised.size());
   const std::string own_public = public_of(security.secret_key_z85);
@@ -58,8 +61,7 @@ ServerLoop::ServerLoop(Exchange& exchange, const std::string& endpoint, ServerSe
   expect_unknown_key_refused(context_, rehearsal, own_public, &zap_, kSelfTestPatience);
   router_.unbind(rehearsal);
 
-  while (monitor_.next()) {
-  }
+  while (monitor_.next()) {}
   bind_to(router_, endpoint);
   bound_ = router_.get(zmq::sockopt::last_endpoint);
 }

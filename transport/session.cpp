@@ -53,7 +53,8 @@ Outcome SessionChannel::send(Message&& message, Deadline deadline) {
   EncodedPayload payload = encode_payload(message);
   message.tensors.clear();
   for (const SharedFrame& frame : payload.frames)
-    require(frame->size() <= exchange_.settings.max_frame_bytes, Errc::kInvalidArgument, "a tensor is larger than the plan's largest frame");
+    require(frame->size() <= exchange_.settings.max_frame_bytes, Errc::kInvalidArgument,
+            "a tensor is larger than the plan's largest frame");
   {
     std::unique_lock lock(exchange_.mutex);
     while (true) {
@@ -61,8 +62,8 @@ Outcome SessionChannel::send(Message&& message, Deadline deadline) {
       if (session_->link.can_send() || payload.type == MessageType::kGoodbye) break;
       if (session_->link.closing()) throw Error(Errc::kInternal, "a message was sent after the goodbye");
       const Deadline until = std::min(deadline, session_->link.silent_at());
-      if (session_->changed.wait_until(lock, until) == std::cv_status::timeout &&
-          std::chrono::steady_clock::now() >= deadline && !session_->link.can_send())
+      if (session_->changed.wait_until(lock, until) == std::cv_status::timeout && std::chrono::steady_clock::now() >= deadline &&
+          !session_->link.can_send())
         return Outcome::kTimeout;
     }
     const auto now = std::chrono::steady_clock::now();

@@ -36,8 +36,8 @@ struct Session {
   std::string site;
   Link link;
   std::condition_variable changed;
-  std::string route;                                ///< routing id of the connection in use (server)
-  std::deque<std::string> retired;                  ///< earlier ones; a late frame on them must not turn the route back
+  std::string route;                ///< routing id of the connection in use (server)
+  std::deque<std::string> retired;  ///< earlier ones; a late frame on them must not turn the route back
   bool connected = false;
   std::optional<std::vector<SharedFrame>> waiting;  ///< a packet that the socket had no room for
   std::optional<Error> failure;                     ///< what ended the session, thrown by the channel
@@ -51,8 +51,8 @@ struct Exchange {
   LinkCounters counters;
   Waker waker;
   std::mutex mutex;
-  std::condition_variable drained;   ///< a session may have become idle
-  std::condition_variable arrived;   ///< a session waits in `newcomers`
+  std::condition_variable drained;  ///< a session may have become idle
+  std::condition_variable arrived;  ///< a session waits in `newcomers`
   // shared_ptr: a channel keeps its session while the I/O thread may already have put a newer one in its place.
   std::map<std::string, std::shared_ptr<Session>> sessions;  ///< by site; a client has one
   std::deque<std::shared_ptr<Session>> newcomers;            ///< not yet accepted

@@ -10,8 +10,9 @@ namespace {
 /// Below this a copy is cheaper than a reference-counted frame.
 constexpr std::size_t kCopyBelow = 4096;
 
-constexpr int kWatched = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-                         ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED;
+constexpr int kWatched = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_DISCONNECTED |
+                         ZMQ_EVENT_CONNECT_RETRIED;
 
 void release_frame(void*, void* hint) { delete static_cast<SharedFrame*>(hint); }
 
@@ -49,7 +50,8 @@ std::optional<Received> receive_message(zmq::socket_t& socket) {
 
 Sent send_packet(zmq::socket_t& socket, const std::string& route, const std::vector<SharedFrame>& packet) {
   try {
-    if (!route.empty() && !socket.send(zmq::buffer(route), zmq::send_flags::sndmore | zmq::send_flags::dontwait)) return Sent::kNoRoom;
+    if (!route.empty() && !socket.send(zmq::buffer(route), zmq::send_flags::sndmore | zmq::send_flags::dontwait))
+      return Sent::kNoRoom;
     for (std::size_t i = 0; i < packet.size(); ++i) {
       zmq::message_t frame = to_zmq(packet[i]);
       const auto flags = i + 1 < packet.size() ? zmq::send_flags::sndmore | zmq::send_flags::dontwait : zmq::send_flags::dontwait;

@@ -1,24 +1,33 @@
 #include "transport/socket_options.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "transport/security.h"
 
 namespace sutura {
 namespace {
 
+/// The library keeps a time to live in 16 bits of tenths of a second.
+constexpr std::int64_t kLongestFrameTime = 3600 * 1000;
+
 bool is_wide(int option) { return option == ZMQ_MAXMSGSIZE; }
 
 std::vector<SocketOption> common_options(const LinkSettings& s) {
   const auto window = static_cast<std::int64_t>(s.window) + 2;
+  const std::int64_t patience = 5 * s.socket_heartbeat.count();
+  const std::int64_t frame_time = std::min<std::int64_t>(s.frame_time().count(), kLongestFrameTime);
   return {
       {ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(s.max_frame_bytes + kFrameSlack)},
       {ZMQ_RCVHWM, window},
       {ZMQ_SNDHWM, window},
       {ZMQ_HANDSHAKE_IVL, s.handshake_timeout.count()},
       {ZMQ_HEARTBEAT_IVL, s.socket_heartbeat.count()},
-      {ZMQ_HEARTBEAT_TIMEOUT, 5 * s.socket_heartbeat.count()},
+      {ZMQ_HEARTBEAT_TIMEOUT, patience + frame_time},
       // The library counts the time to live in tenths of a second.
-      {ZMQ_HEARTBEAT_TTL, 6 * s.socket_heartbeat.count() / 100 * 100},
+      {ZMQ_HEARTBEAT_TTL, (patience + s.socket_heartbeat.count() + frame_time) / 100 * 100},
+      // Bytes that the other kernel has not confirmed: a dead network is found in this time, however slow a live one may be.
+      {ZMQ_TCP_MAXRT, patience},
       {ZMQ_LINGER, s.drain.count()},
   };
 }

@@ -37,7 +37,8 @@ int ZapHandler::serve() {
     }
     if (site.empty()) ++refused;
     const std::string id = f.size() >= 2 ? f[1].to_string() : std::string();
-    const std::array<std::string, 6> answer{"1.0", id, site.empty() ? "400" : "200", site.empty() ? "key not authorised" : "", site, ""};
+    const std::array<std::string, 6> answer{"1.0", id, site.empty() ? "400" : "200", site.empty() ? "key not authorised" : "",
+                                            site,  ""};
     for (std::size_t i = 0; i < answer.size(); ++i)
       reply_.send(zmq::buffer(answer[i]), i + 1 < answer.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);
   }
@@ -63,7 +64,8 @@ void expect_unknown_key_refused(zmq::context_t& context, const std::string& endp
               "self-test: this server would accept a client with any key; it does not start");
     }
   }
-  throw Error(Errc::kAuthentication, "self-test: a connection with an unknown key was not refused in time; the server does not start");
+  throw Error(Errc::kAuthentication,
+              "self-test: a connection with an unknown key was not refused in time; the server does not start");
 }
 
 }  // namespace sutura

@@ -1,11 +1,13 @@
 #include "core/random/philox.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <numeric>
 #include <utility>
 
 #include "core/bytes.h"
+#include "core/error.h"
 
 namespace sutura {
 
@@ -25,7 +27,7 @@ PhiloxStream::PhiloxStream(std::uint64_t seed, std::string_view stream, std::uin
   key_ = {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)};
   // Two words name the purpose and occasion, two count blocks.
   Bytes text(stream.size() + 8);
-  std::memcpy(text.data(), stream.data(), stream.size());
+  std::ranges::copy(as_bytes(stream), text.begin());
   store_le(std::span(text), stream.size(), index);
   const Digest d = blake2b(text);
   counter_ = {0, 0, load_le<std::uint32_t>(d, 0), load_le<std::uint32_t>(d, 4)};
@@ -49,6 +51,7 @@ float PhiloxStream::next_float() { return static_cast<float>(next_u32() >> 8) * 
 double PhiloxStream::next_double() { return static_cast<double>(next_u64() >> 11) * 0x1p-53; }
 
 std::uint64_t PhiloxStream::next_below(std::uint64_t n) {
+  require(n >= 1, Errc::kInvalidArgument, "a draw below 0 has no outcome");
   const std::uint64_t limit = ~std::uint64_t{0} - (~std::uint64_t{0} % n + 1) % n;  // largest multiple of n, minus 1
   std::uint64_t v = next_u64();
   while (v > limit) v = next_u64();
@@ -62,6 +65,7 @@ double PhiloxStream::next_normal() {
 }
 
 std::vector<std::int64_t> permutation(std::int64_t n, PhiloxStream stream) {
+  require(n >= 0, Errc::kInvalidArgument, "a permutation of a negative count");
   std::vector<std::int64_t> p(static_cast<std::size_t>(n));
   std::iota(p.begin(), p.end(), 0);
   for (std::size_t i = p.size(); i > 1; --i) std::swap(p[i - 1], p[stream.next_below(i)]);

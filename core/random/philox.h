@@ -21,7 +21,7 @@ class PhiloxStream {
   float next_float();
   /// Uniform in [0, 1): 53 random bits.
   double next_double();
-  /// Uniform in [0, n), without modulo bias; n >= 1.
+  /// Uniform in [0, n), without modulo bias. Errors: kInvalidArgument for n = 0.
   std::uint64_t next_below(std::uint64_t n);
   /// Standard normal (Box-Muller in double). Uses libm: for data synthesis and tests, not for bit-exact paths.
   double next_normal();
@@ -33,7 +33,7 @@ class PhiloxStream {
   int used_ = 4;
 };
 
-/// Fisher-Yates permutation of 0..n-1, a pure function of the stream.
+/// Fisher-Yates permutation of 0..n-1, a pure function of the stream. Errors: kInvalidArgument for a negative n.
 std::vector<std::int64_t> permutation(std::int64_t n, PhiloxStream stream);
 
 }  // namespace sutura

@@ -1,6 +1,7 @@
 #include "runtime/engine/executor.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/random/philox.h"
 #include "kernels/ops/add/add.h"
@@ -206,7 +207,13 @@ void Executor::loss_and_gradient(int node, const Step& step, const Part& part, S
   const Tensor outputs = cast(ctx_, slots.value(w.inputs[0]), DType::kFloat32);  // [n, outputs]
   const Tensor& labels = slots.value(w.labels);                                  // [n]
   Tensor grad(outputs.shape());
-  result_.loss += loss_->evaluate(ctx_, outputs, labels, 1.0 / static_cast<double>(step.records), grad);
+  const double loss = loss_->evaluate(ctx_, outputs, labels, 1.0 / static_cast<double>(step.records), grad);
+  // Caught here, where it still has one origin: a step later it is in everybody's weights.
+  const bool finite = std::isfinite(loss) && std::ranges::all_of(outputs.f32(), [](float v) { return std::isfinite(v); });
+  if (!finite)
+    throw PeerLost(Errc::kDetector, "the loss of a micro-batch is not finite: its activations are too large, or the training "
+                                    "diverges (a smaller training.learning_rate may help)");
+  result_.loss += loss;
   if (step.purpose == Purpose::kTrain) {
     add_gradient(w.inputs[0], std::move(grad), slots);
     return;

@@ -67,7 +67,7 @@ std::unique_ptr<Reject> pending_reject(Channel& channel) {
   return nullptr;
 }
 
-Session join_session(Channel& server, const Hello& hello, const Plan& plan,
+SessionTerms join_session(Channel& server, const Hello& hello, const Plan& plan,
                      const std::function<std::string(const std::string&)>& explain, Deadline deadline) {
   Outcome sent = server.send(to_message(hello), deadline);
   require(sent == Outcome::kOk, sent == Outcome::kStopped ? Errc::kInterrupted : Errc::kNetwork,
@@ -85,12 +85,12 @@ Session join_session(Channel& server, const Hello& hello, const Plan& plan,
   const Welcome w = from_message<Welcome>(m);
   require(w.nonce == hello.nonce, Errc::kProtocol, "the WELCOME answers another HELLO");
   require(w.sites == plan.lanes && w.sizes.size() == w.sites.size(), Errc::kProtocol, "the WELCOME names other sites");
-  Session s{w.run, {}};
+  SessionTerms s{w.run, {}};
   for (const auto& row : w.sizes) s.sizes.push_back(lane_sizes(row));
   return s;
 }
 
-Session Reception::wait_for_all(const std::function<std::unique_ptr<Arrival>(Deadline)>& next, Deadline deadline,
+SessionTerms Reception::wait_for_all(const std::function<std::unique_ptr<Arrival>(Deadline)>& next, Deadline deadline,
                                 const std::function<void(const std::string&)>& log) {
   try {
     return gather(next, deadline, log);
@@ -100,7 +100,7 @@ Session Reception::wait_for_all(const std::function<std::unique_ptr<Arrival>(Dea
   }
 }
 
-Session Reception::gather(const std::function<std::unique_ptr<Arrival>(Deadline)>& next, Deadline deadline,
+SessionTerms Reception::gather(const std::function<std::unique_ptr<Arrival>(Deadline)>& next, Deadline deadline,
                           const std::function<void(const std::string&)>& log) {
   const std::vector<std::string> expected = client_names(plan_);
   std::map<std::string, Hello> hellos;
@@ -134,7 +134,7 @@ Session Reception::gather(const std::function<std::unique_ptr<Arrival>(Deadline)
         send_reject(*a->channel, e, e.code() == Errc::kPlanMismatch ? agreement_.canonical : std::string());
     }
   }
-  Session s{run_, {}};
+  SessionTerms s{run_, {}};
   for (const std::string& lane : plan_.lanes) {
     std::vector<LaneSizes> told;
     if (plan_.many_party >= 0)

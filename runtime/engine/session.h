@@ -21,7 +21,7 @@ void send_reject(Channel& channel, const Error& reason, const std::string& canon
 std::unique_ptr<Reject> pending_reject(Channel& channel);
 
 /// What both ends agree on before any record is read for training.
-struct Session {
+struct SessionTerms {
   std::uint64_t run = 0;
   std::vector<LaneSizes> sizes;  ///< per lane
 };
@@ -35,7 +35,7 @@ struct Agreement {
 /// Client side: says HELLO and waits for WELCOME. `explain(server_canonical)` turns a plan mismatch into a message that names
 /// the first differing key with its place. Errors: what the server's refusal says (kPlanMismatch, kAuthentication, ...),
 /// kNetwork on silence.
-Session join_session(Channel& server, const Hello& hello, const Plan& plan, const std::function<std::string(const std::string&)>& explain,
+SessionTerms join_session(Channel& server, const Hello& hello, const Plan& plan, const std::function<std::string(const std::string&)>& explain,
                      Deadline deadline);
 
 /// A peer that has connected: the name that its key stands for, and its channel.
@@ -51,13 +51,13 @@ struct Arrival {
 class Reception {
  public:
   Reception(const Plan& plan, const Agreement& agreement, std::uint64_t run) : plan_(plan), agreement_(agreement), run_(run) {}
-  Session wait_for_all(const std::function<std::unique_ptr<Arrival>(Deadline)>& next, Deadline deadline,
+  SessionTerms wait_for_all(const std::function<std::unique_ptr<Arrival>(Deadline)>& next, Deadline deadline,
                        const std::function<void(const std::string&)>& log);
   /// Channel of (party, lane); party channels ignore the lane unless the party has count: many.
   Channel* channel(int party, int lane) const;
 
  private:
-  Session gather(const std::function<std::unique_ptr<Arrival>(Deadline)>& next, Deadline deadline,
+  SessionTerms gather(const std::function<std::unique_ptr<Arrival>(Deadline)>& next, Deadline deadline,
                  const std::function<void(const std::string&)>& log);
 
   const Plan& plan_;

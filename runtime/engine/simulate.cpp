@@ -23,6 +23,12 @@ bool is_server(const Plan& plan, int party) {
   return plan.topology.parties[static_cast<std::size_t>(party)].role == Role::kServer;
 }
 
+/// Mean training loss over the records of two replicas.
+double pooled_mean(const EpochRecord& a, const EpochRecord& b) {
+  const auto na = static_cast<double>(a.records), nb = static_cast<double>(b.records);
+  return (a.train_loss.value_or(0.0) * na + b.train_loss.value_or(0.0) * nb) / std::max(1.0, na + nb);
+}
+
 /// Scores of all data holders as one; figures and controls on the records of all.
 PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
   const Plan& plan = prepared.plan;
@@ -39,8 +45,10 @@ PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
   if (at_replicas)
     for (const Actor& a : actors) {
       if (&a == &*holder || a.self.party != loss_party) continue;
+      all.records += a.result.records;
       for (std::size_t e = 0; e < std::min(all.epochs.size(), a.result.epochs.size()); ++e) {
-        all.epochs[e].train_loss = all.epochs[e].train_loss.value_or(0.0) + a.result.epochs[e].train_loss.value_or(0.0);
+        all.epochs[e].train_loss = pooled_mean(all.epochs[e], a.result.epochs[e]);
+        all.epochs[e].records += a.result.epochs[e].records;
         all.epochs[e].traffic.up_bytes += a.result.epochs[e].traffic.up_bytes;
         all.epochs[e].traffic.down_bytes += a.result.epochs[e].traffic.down_bytes;
       }
@@ -94,7 +102,7 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
   if (networked)
     for (Actor& a : actors) {
       if (is_server(plan, a.self.party)) continue;
-      ChannelPair pair = make_channel_pair({.baton = &baton, .stop = stop.get_token()});
+      ChannelPair pair = make_channel_pair({.window = plan.window, .baton = &baton, .stop = stop.get_token()});
       a.to_server = std::move(pair.first);
       arrivals.push_back(std::make_unique<Arrival>(Arrival{a.self.name, std::move(pair.second)}));
     }

@@ -45,7 +45,7 @@ struct PartyRun {
   std::filesystem::path folder;  ///< where this process writes; created
   std::filesystem::path ledger;  ///< of the data owner, over all runs
   std::function<Channel*(int party, int lane)> peer;
-  Session session;
+  SessionTerms session;
 };
 
 /// Runs one party to its end and writes its folder: metrics, weights, summary. Returns the result and its summary as JSON

@@ -62,8 +62,6 @@ class Run {
     const StepResult r = executor_.run(s);
     if (s.purpose == Purpose::kTrain) {
       loss_ += r.loss * static_cast<double>(s.records);
-      // A party that serves all lanes sees the losses of those that are left.
-      loss_records_ += setup_.self.lane < 0 ? r.records : s.records;
       records_ += r.records;
     }
     if (hooks_.on_step) hooks_.on_step(s, r);
@@ -75,7 +73,6 @@ class Run {
 
   EpochRecord train_epoch(std::int64_t epoch) {
     loss_ = 0.0;
-    loss_records_ = 0;
     records_ = 0;
     const auto start = std::chrono::steady_clock::now();
     for (const Step& s : setup_.planner.training(epoch)) step(s);
@@ -84,7 +81,7 @@ class Run {
     r.epoch = epoch;
     r.seconds = seconds_since(start);
     r.records = records_;
-    if (holds_loss_) r.train_loss = loss_ / static_cast<double>(std::max<std::int64_t>(1, loss_records_));
+    if (holds_loss_) r.train_loss = loss_ / static_cast<double>(std::max<std::int64_t>(1, records_));  // over the records that ran here
     result_.seconds += r.seconds;
     result_.records += records_;
     return r;
@@ -254,7 +251,6 @@ class Run {
   const bool holds_loss_;
   PartyResult result_;
   double loss_ = 0.0;
-  std::int64_t loss_records_ = 0;
   std::int64_t records_ = 0;
   std::map<std::string, Tensor> trained_;
   std::vector<std::map<std::string, Tensor>> control_weights_;

@@ -59,6 +59,16 @@ const ConnectionConfig& connection_of(const LoadedStudy& loaded) {
   return *loaded.config.connection;
 }
 
+/// Shapes of a record from the study alone; one that does not say them is a finding like any other.
+std::vector<Shape> stated_rows(const LoadedStudy& loaded) {
+  try {
+    return feature_rows(loaded.config, nullptr);
+  } catch (const Error& e) {
+    if (e.code() != Errc::kConfig) throw;
+    throw Error(Errc::kConfig, loaded.finding("data", e.what()));
+  }
+}
+
 std::filesystem::path key_path(std::filesystem::path path, const std::string& site) {
   std::string text = path.string();
   if (const auto at = text.find("{site}"); at != std::string::npos) text.replace(at, 6, site);
@@ -114,7 +124,7 @@ int plan_command(const StudyArguments& a) {
     const SiteData site = load_site(loaded.config.data, loaded.config.seed, loaded.config.data.sites.at(0));
     rows = feature_rows(loaded.config, &site);
   } else {
-    rows = feature_rows(loaded.config, nullptr);
+    rows = stated_rows(loaded);
   }
   const Prepared p = prepare(loaded, rows);
   if (a.json) {
@@ -135,7 +145,7 @@ int server_command(const StudyArguments& a) {
   if (inspected(a, loaded)) return 0;
   StopSignal signals;
   const ConnectionConfig& c = connection_of(loaded);
-  const Prepared prepared = prepare(loaded, feature_rows(loaded.config, nullptr));
+  const Prepared prepared = prepare(loaded, stated_rows(loaded));
   const auto server = std::find_if(prepared.plan.topology.parties.begin(), prepared.plan.topology.parties.end(),
                                    [](const PartyConfig& p) { return p.role == Role::kServer; });
   if (server == prepared.plan.topology.parties.end())
@@ -161,7 +171,7 @@ int server_command(const StudyArguments& a) {
     }
     return nullptr;
   };
-  const Session session = reception.wait_for_all(next, deadline_in(silence(c)), log);
+  const SessionTerms session = reception.wait_for_all(next, deadline_in(silence(c)), log);
   Progress progress(prepared, StepPlanner(loaded.config, prepared.plan.lanes, session.sizes).total_steps(), style_of(a));
   signals.after_raise(kGrace, [&endpoint] { endpoint.stop(); });
   const PartyRun run{self, nullptr, folder, ledger_path(c, folder, self.name), [&](int party, int lane) { return reception.channel(party, lane); }, session};
@@ -178,7 +188,7 @@ int client_command(const StudyArguments& a, const std::string& site) {
   const bool replica = std::ranges::find(study.data.sites, site) != study.data.sites.end();
   // The plan first, from what the study says: a study that may not run reads no record.
   if (!study.data.record_shape.empty() || !study.data.party_shapes.empty())
-    instance_named(prepare(loaded, feature_rows(study, nullptr)).plan, site);
+    instance_named(prepare(loaded, stated_rows(loaded)).plan, site);
   const SiteData whole = load_site(study.data, study.seed, replica ? site : study.data.sites.at(0));
   const Prepared prepared = prepare(loaded, feature_rows(study, &whole));
   const Instance self = instance_named(prepared.plan, site);
@@ -203,7 +213,7 @@ int client_command(const StudyArguments& a, const std::string& site) {
     return text.empty() ? std::string("the server's study differs") : text;
   };
   if (!a.quiet) std::cerr << site << ": dialing " << c.endpoint << std::endl;
-  const Session session = join_session(endpoint.channel(), hello, prepared.plan, explain, deadline_in(silence(c)));
+  const SessionTerms session = join_session(endpoint.channel(), hello, prepared.plan, explain, deadline_in(silence(c)));
   const auto folder = run_folder(a, study) / site;
   Progress progress(prepared, StepPlanner(study, prepared.plan.lanes, session.sizes).total_steps(), style_of(a));
   const PartyRun run{self, &data, folder, ledger_path(c, folder, site), [&](int, int) { return &endpoint.channel(); }, session};

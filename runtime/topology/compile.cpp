@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <limits>
+#include <map>
 #include <queue>
 
 #include "core/error.h"
@@ -355,6 +357,23 @@ void find_weights(Plan& plan, const StudyConfig& study) {
   }
 }
 
+/// Most messages of one lane's step in one direction, at least what channels hold anyway.
+std::uint16_t window_of(const Plan& plan, std::int64_t micro_batches) {
+  std::map<std::pair<std::size_t, int>, std::int64_t> sends;  // (sender, receiver) -> messages per micro-batch
+  for (std::size_t p = 0; p < plan.topology.parties.size(); ++p)
+    for (const auto& turn : plan.program(static_cast<int>(p), Purpose::kTrain).turns)
+      for (const Instruction& i : turn) {
+        if (i.op != OpCode::kSend) continue;
+        const Edge& e = plan.edges[static_cast<std::size_t>(i.edge)];
+        ++sends[{p, i.leg == Leg::kForward ? e.to_party : e.from_party}];
+      }
+  std::int64_t most = Plan{}.window;
+  for (const auto& [pair, count] : sends) most = std::max(most, count * micro_batches);
+  if (most > std::numeric_limits<std::uint16_t>::max())
+    refuse("training.micro_batches puts " + std::to_string(most) + " messages of one step in flight; a channel holds 65535");
+  return static_cast<std::uint16_t>(most);
+}
+
 /// Evaluation at one data holder: possible when it has every source, and every segment is its own or delivered to it.
 void emit_local_evaluation(Plan& plan, const std::vector<int>& order) {
   for (std::size_t p = 0; p < plan.topology.parties.size(); ++p) {
@@ -446,6 +465,7 @@ Plan compile(const StudyConfig& study, const Segments& segments, const std::vect
   }
   emit_local_evaluation(plan, order);
   rehearse(plan);
+  plan.window = window_of(plan, study.training.micro_batches);
   return plan;
 }
 

@@ -38,11 +38,12 @@ std::vector<EgressLine> egress_list(const Plan& plan, const StudyConfig& study, 
     lines.push_back({party_name(plan, w.from_party), party_name(plan, w.to_party),
                      "weights " + w.segment + (w.when == WeightsEdge::When::kRoundEnd ? ", every round" : ", at the end"),
                      plan.release_once ? "computed from guarded rows alone" : clear});
-  if (!plan.edges.empty() || !plan.weights.empty())
+  const auto& parties = plan.topology.parties;
+  const auto is_server = [](const PartyConfig& p) { return p.role == Role::kServer; };
+  if (std::any_of(parties.begin(), parties.end(), is_server))
     lines.push_back({"every party", "server", "numbers of records per split, software version", "UNPROTECTED"});
   const int loss_party = plan.party_of(plan.loss_node);
-  const bool told = plan.topology.parties[static_cast<std::size_t>(loss_party)].role == Role::kServer;
-  if (told && !plan.release_once)
+  if (is_server(parties[static_cast<std::size_t>(loss_party)]) && !plan.release_once)
     lines.push_back({party_name(plan, loss_party), "every party", "metrics of each evaluation", "UNPROTECTED"});
   return lines;
 }

@@ -93,6 +93,8 @@ struct Plan {
   int many_party = -1;                         // index, or -1
   int loss_node = -1;
   bool release_once = false;
+  /// Messages that a channel must hold: all that one party sends another in a step, so that no two wait to send at once.
+  std::uint16_t window = 64;
 
   int party_index(const std::string& name) const;
   const Program& program(int party, Purpose purpose) const {

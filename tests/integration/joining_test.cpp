@@ -65,7 +65,8 @@ TEST_F(Joining, AServerWithAnotherKeyGetsNothing) {
   make_keys();
   expect_exit(*start("sutura", {"keys", "generate", "impostor", "--folder", "other"}), 0);
   const auto server = start_server();
-  const auto client = start_client(kHospitalA, {"connection.server_public_key=" + (folder() / "other" / "impostor.public").string()});
+  const auto client =
+      start_client(kHospitalA, {"connection.server_public_key=" + (folder() / "other" / "impostor.public").string()});
   expect_exit(*client, 4);
   EXPECT_THAT(client->err(), HasSubstr("wrong server key"));
   expect_no_run(kHospitalA);

@@ -23,8 +23,10 @@ const Edge& edge_of(const Plan& plan, bool labels) {
 }  // namespace
 
 Rogue::Rogue(const std::filesystem::path& study, const std::vector<std::string>& overrides, std::string site)
-    : loaded_(load_study(study, overrides)), site_(std::move(site)),
-      data_(load_site(loaded_.config.data, loaded_.config.seed, site_)), prepared_(prepare(loaded_, feature_rows(loaded_.config, &data_))) {
+    : loaded_(load_study(study, overrides)),
+      site_(std::move(site)),
+      data_(load_site(loaded_.config.data, loaded_.config.seed, site_)),
+      prepared_(prepare(loaded_, feature_rows(loaded_.config, &data_))) {
   const auto& lanes = prepared_.plan.lanes;
   lane_ = static_cast<std::uint32_t>(std::ranges::find(lanes, site_) - lanes.begin());
 }
@@ -42,7 +44,7 @@ Hello Rogue::hello() const {
   return h;
 }
 
-void Rogue::welcomed(const Session& session) { planner_.emplace(loaded_.config, prepared_.plan.lanes, session.sizes); }
+void Rogue::welcomed(const SessionTerms& session) { planner_.emplace(loaded_.config, prepared_.plan.lanes, session.sizes); }
 
 Step Rogue::step(std::size_t index) const {
   require(planner_.has_value(), Errc::kInternal, "the rogue has not been welcomed");

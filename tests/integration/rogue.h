@@ -20,7 +20,7 @@ class Rogue {
 
   Hello hello() const;
   /// Sizes of all lanes: known after WELCOME.
-  void welcomed(const Session& session);
+  void welcomed(const SessionTerms& session);
   /// Training step `index` of the first epoch.
   Step step(std::size_t index = 0) const;
   /// This site's one part of a step.

@@ -130,7 +130,8 @@ std::map<std::string, std::string> Trial::files() const {
 
 fs::path Trial::write_study(const std::string& name, std::string_view text) const {
   const fs::path path = write("configs/" + name, text);
-  fs::copy(shipped("topologies"), folder_ / "configs" / "topologies", fs::copy_options::overwrite_existing);
+  fs::copy(shipped("topologies"), folder_ / "configs" / "topologies",
+           fs::copy_options::recursive | fs::copy_options::overwrite_existing);
   return path;
 }
 

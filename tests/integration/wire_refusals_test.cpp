@@ -1,5 +1,5 @@
 // A hospital that breaks the protocol after it was welcomed: it is told why and lost; the other hospital finishes.
-#include <cmath>
+#include <csignal>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -44,8 +44,8 @@ class WireRefusal : public Trial {
 struct Deed {
   const char* name;
   Overrides study;
-  Errc code;               ///< of the refusal that the rogue hears
-  const char* why;         ///< in that refusal and in the server's summary
+  Errc code;        ///< of the refusal that the rogue hears
+  const char* why;  ///< in that refusal and in the server's summary
   void (*act)(LinkedRogue& link, const Rogue& mind);
 };
 void PrintTo(const Deed& d, std::ostream* out) { *out << d.name; }
@@ -124,6 +124,17 @@ const Deed kDeeds[] = {
        put_float(m, -std::numeric_limits<float>::infinity());
        link.send(std::move(m));
      }},
+    {"UnguardedNumbersThatOverflow", kUnguarded, Errc::kDetector, "the loss of a micro-batch is not finite",
+     [](LinkedRogue& link, const Rogue& mind) {
+       Message m = mind.rows(mind.step());
+       // All patterns of signs: one of them goes with the signs of some unit's weights.
+       std::vector<float> huge(m.tensors[0].data.size() / sizeof(float));
+       for (std::size_t i = 0; i < huge.size(); ++i)
+         huge[i] = ((i / 8 * 37 + 11) >> (i % 8)) & 1 ? std::numeric_limits<float>::max() : std::numeric_limits<float>::lowest();
+       std::memcpy(m.tensors[0].data.data(), huge.data(), m.tensors[0].data.size());
+       link.send(std::move(m));
+       link.send(mind.labels(mind.step()));
+     }},
     {"NanInTheWeightsOfARound", kGuarded, Errc::kProtocol, "a weights message holds NaN or infinity",
      [](LinkedRogue& link, const Rogue& mind) {
        whole_epoch(link, mind, kStepsOfAnEpoch);
@@ -152,12 +163,13 @@ TEST_P(BadMessage, EndsThatHospitalsPartOnly) {
   rogue.join();
   GetParam().act(rogue, mind);
   const Error told = rogue.refusal();
-  EXPECT_EQ(told.code(), GetParam().code) << told.what();
+  ASSERT_EQ(told.code(), GetParam().code) << told.what();
   EXPECT_THAT(told.what(), HasSubstr(GetParam().why));
   expect_others_finish(*server, *honest, GetParam().why);
 }
 
-INSTANTIATE_TEST_SUITE_P(Wire, BadMessage, ::testing::ValuesIn(kDeeds), [](const auto& test) { return std::string(test.param.name); });
+INSTANTIATE_TEST_SUITE_P(Wire, BadMessage, ::testing::ValuesIn(kDeeds),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST_F(WireRefusal, AnHonestRogueWouldNotBeLost) {
   // The control of all tests here: the same rogue, unbent, goes through the first epoch.
@@ -182,6 +194,24 @@ TEST_F(WireRefusal, AHospitalThatSaysItWasStoppedStopsNobodyElse) {
   rogue.join();
   rogue.send(to_message(Reject{Errc::kInterrupted, false, "stopped here", ""}));
   expect_others_finish(*server, *honest, "stopped here");
+}
+
+TEST_F(WireRefusal, AHospitalThatLeavesWhileItsAnswerIsMade) {
+  make_keys();
+  const auto server = start_server();
+  const auto honest = start_client(kHospitalA);
+  ASSERT_TRUE(server->says("hospital_a joined"));
+  honest->send_signal(SIGSTOP);  // the server waits for this hospital first
+  {
+    Rogue mind(study, client_overrides({}), kHospitalB);
+    LinkedRogue rogue(mind, endpoint(), key("server.public"), key("hospital_b.secret"));
+    rogue.join();
+    rogue.send(mind.rows(mind.step()));
+    rogue.send(mind.labels(mind.step()));
+    rogue.send(to_message(Reject{Errc::kInterrupted, false, "gone", ""}));
+  }  // everything has been acknowledged here
+  honest->send_signal(SIGCONT);
+  expect_others_finish(*server, *honest, "gone");
 }
 
 /// Begins a session by hand and waits until it is welcomed.
@@ -238,9 +268,10 @@ TEST_F(WireRefusal, TheSameNumberWithOtherContent) {
   const auto welcome = raw.receive(MessageType::kWelcome);
   ASSERT_TRUE(welcome);
   const Welcome w = from_message<Welcome>(*welcome);
-  Session session{w.run, {}};
+  SessionTerms session{w.run, {}};
   for (const auto& row : w.sizes)
-    session.sizes.push_back({static_cast<std::int64_t>(row[0]), static_cast<std::int64_t>(row[1]), static_cast<std::int64_t>(row[2])});
+    session.sizes.push_back(
+        {static_cast<std::int64_t>(row[0]), static_cast<std::int64_t>(row[1]), static_cast<std::int64_t>(row[2])});
   mind.welcomed(session);
   Message m = mind.rows(mind.step());
   raw.send(2, m);

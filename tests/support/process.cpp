@@ -73,8 +73,7 @@ void Process::collect(int out, int err) {
   }
   // WNOWAIT first: until the status is stored, a signal must still find this process and not one with a reused number.
   ::siginfo_t info{};
-  while (::waitid(P_PID, static_cast<::id_t>(pid_), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
-  }
+  while (::waitid(P_PID, static_cast<::id_t>(pid_), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {}
   const std::scoped_lock lock(mutex_);
   int status = 0;
   ::waitpid(pid_, &status, 0);

@@ -94,5 +94,17 @@ TEST_F(Rehearsal, ATurnThatWaitsForItsOwnAnswerBlocksTheNextMicroBatch) {
   EXPECT_THAT(verdict(plan), HasSubstr("waits for ever"));
 }
 
+TEST_F(Rehearsal, TheWindowHoldsAllMessagesOfAStepInOneDirection) {
+  StudyConfig s = study("vanilla", std::string(kMlp) + ", cuts: [act1]", kNoPrivacy);
+  EXPECT_EQ(compiled(s).window, 64);
+  s.training.micro_batches = 300;
+  EXPECT_EQ(compiled(s).window, 600) << "a row and a label message for each micro-batch";
+  s = study("u_shaped", std::string(kMlp) + ", cuts: [act1, act2]", kNoPrivacy);
+  s.training.micro_batches = 4096;
+  EXPECT_EQ(compiled(s).window, 8192) << "a row and a gradient, both up and down";
+  s.training.micro_batches = 40000;
+  EXPECT_THAT(refusal(s), HasSubstr("training.micro_batches puts 80000 messages of one step in flight"));
+}
+
 }  // namespace
 }  // namespace sutura

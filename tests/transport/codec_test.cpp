@@ -76,7 +76,8 @@ TEST(Codec, RoundTripOfAllTypesAndShapes) {
   std::mt19937_64 random(11);
   for (int round = 0; round < 300; ++round) {
     Message m;
-    m.tag = {static_cast<std::uint16_t>(random()), static_cast<Leg>(random() % 3), random(), static_cast<std::uint16_t>(random())};
+    m.tag = {static_cast<std::uint16_t>(random()), static_cast<Leg>(random() % 3), random(),
+             static_cast<std::uint16_t>(random())};
     m.control.resize(random() % 100);
     for (std::size_t n = random() % (kMaxTensors + 1); n > 0; --n) {
       std::vector<std::int64_t> dims(random() % 7);
@@ -117,10 +118,26 @@ TEST(Codec, BytesOnTheWire) {
   const auto frames = encode(some_header(), m);
   ASSERT_EQ(frames.size(), 2u);
   EXPECT_EQ(to_hex(*frames[0]).substr(0, 120),
-            "53555452" "01" "00" "04" "00" "8877665544332211" "0500000000000000" "0300000000000000" "0807060504030201"
-            "02000000" "0700" "01" "02" "2300000000000000" "0600" "0900");
+            "53555452"
+            "01"
+            "00"
+            "04"
+            "00"
+            "8877665544332211"
+            "0500000000000000"
+            "0300000000000000"
+            "0807060504030201"
+            "02000000"
+            "0700"
+            "01"
+            "02"
+            "2300000000000000"
+            "0600"
+            "0900");
   EXPECT_EQ(to_hex(*frames[1]).substr(0, 8), "06010000");
-  EXPECT_EQ(to_hex(*frames[1]).substr(16), "0300000000000000000000000000000000000000000000000" "10203");
+  EXPECT_EQ(to_hex(*frames[1]).substr(16),
+            "0300000000000000000000000000000000000000000000000"
+            "10203");
 }
 
 TEST(Codec, EveryCutIsRefused) {
@@ -167,14 +184,22 @@ TEST(Codec, ForgedHeaderFieldsAreRefused) {
     Errc wanted;
   };
   const Forgery table[] = {
-      {"magic", 0, 0x54, Errc::kProtocol},         {"major version 2", 4, 2, Errc::kProtocol},
-      {"minor version 9", 5, 9, Errc::kInternal},  {"type 0", 6, 0, Errc::kProtocol},
-      {"type 8", 6, 8, Errc::kProtocol},           {"tensors in a hello", 6, 1, Errc::kProtocol},
-      {"tensors in an ack", 6, 7, Errc::kProtocol}, {"unknown flag", 7, 0x11, Errc::kProtocol},
-      {"ask flag on data", 7, 0x03, Errc::kProtocol}, {"control flag cleared", 7, 0x00, Errc::kProtocol},
-      {"control leg", 46, 3, Errc::kProtocol},     {"leg 4", 46, 4, Errc::kProtocol},
-      {"one frame more", 47, 6, Errc::kProtocol},  {"no frames", 47, 0, Errc::kProtocol},
-      {"other byte count", 48, 0, Errc::kProtocol}, {"huge byte count", 55, 0xff, Errc::kProtocol},
+      {"magic", 0, 0x54, Errc::kProtocol},
+      {"major version 2", 4, 2, Errc::kProtocol},
+      {"minor version 9", 5, 9, Errc::kInternal},
+      {"type 0", 6, 0, Errc::kProtocol},
+      {"type 8", 6, 8, Errc::kProtocol},
+      {"tensors in a hello", 6, 1, Errc::kProtocol},
+      {"tensors in an ack", 6, 7, Errc::kProtocol},
+      {"unknown flag", 7, 0x11, Errc::kProtocol},
+      {"ask flag on data", 7, 0x03, Errc::kProtocol},
+      {"control flag cleared", 7, 0x00, Errc::kProtocol},
+      {"control leg", 46, 3, Errc::kProtocol},
+      {"leg 4", 46, 4, Errc::kProtocol},
+      {"one frame more", 47, 6, Errc::kProtocol},
+      {"no frames", 47, 0, Errc::kProtocol},
+      {"other byte count", 48, 0, Errc::kProtocol},
+      {"huge byte count", 55, 0xff, Errc::kProtocol},
   };
   for (const Forgery& forgery : table) {
     auto forged = whole;

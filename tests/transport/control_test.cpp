@@ -23,8 +23,7 @@ constexpr bool kCounting = true;
 
 void* counted(std::size_t size) {
   std::size_t seen = largest_allocation.load();
-  while (seen < size && !largest_allocation.compare_exchange_weak(seen, size)) {
-  }
+  while (seen < size && !largest_allocation.compare_exchange_weak(seen, size)) {}
   if (void* p = std::malloc(size)) return p;
   throw std::bad_alloc();
 }
@@ -165,7 +164,8 @@ TEST(Control, WriterKeepsTheBounds) {
   Report report{std::string(kMaxReport + 1, 'x')};
   EXPECT_EQ(code_of([&] { to_message(report); }), Errc::kInvalidArgument);
   // A refusal is cut rather than lost.
-  const Reject cut = from_message<Reject>(to_message(Reject{Errc::kConfig, false, std::string(9999, 'x'), std::string(99999, 'y')}));
+  const Reject cut =
+      from_message<Reject>(to_message(Reject{Errc::kConfig, false, std::string(9999, 'x'), std::string(99999, 'y')}));
   EXPECT_EQ(cut.text.size(), kMaxText);
   EXPECT_EQ(cut.canonical_plan.size(), kMaxPlanText);
 }

@@ -99,7 +99,7 @@ TEST(Endpoint, AnUnknownKeyIsRefusedAndTheOthersGoOn) {
   World world({"north"});
   ClientEndpoint stranger(world.server().bound_endpoint(), world.server_public(), new_key_pair().secret_z85, quick());
   std::jthread north([&] { exchange(world.client("north")->channel(), "north", 20); });
-  (void)stranger.channel().send(to_message(hello_of("north")), soon());
+  send_or_be_refused(stranger.channel(), to_message(hello_of("north")));
   const Error error = failure_of(stranger.channel());
   EXPECT_EQ(error.code(), Errc::kAuthentication);
   EXPECT_THAT(error.what(), testing::HasSubstr("the server refused this key"));
@@ -113,7 +113,7 @@ TEST(Endpoint, AWrongServerKeyIsFoundAfterSomeTries) {
   TcpProxy proxy(port_of(world.server().bound_endpoint()));
   ClientEndpoint client(proxy.endpoint(), new_key_pair().public_z85, world.secret("north"), quick());
   const std::string canary(64, 'C');
-  (void)client.channel().send(to_message(Report{canary}), soon());
+  send_or_be_refused(client.channel(), to_message(Report{canary}));
   const Error error = failure_of(client.channel());
   EXPECT_EQ(error.code(), Errc::kAuthentication);
   EXPECT_THAT(error.what(), testing::HasSubstr("wrong server key or not a Sutura server"));
@@ -148,7 +148,8 @@ TEST(Endpoint, RandomBytesOnThePortDisturbNobody) {
     for (char& c : bytes) c = static_cast<char>(random());
     // Random bytes, a greeting that stops, another protocol's hello, and one that says nothing.
     const std::string greeting("\xff\0\0\0\0\0\0\0\1\x7f\3\0CURVE", 17);
-    for (const std::string& text : {bytes, greeting, std::string("GET / HTTP/1.1\r\n\r\n"), std::string()}) noise.emplace_back(port).send(text);
+    for (const std::string& text : {bytes, greeting, std::string("GET / HTTP/1.1\r\n\r\n"), std::string()})
+      noise.emplace_back(port).send(text);
   };
   std::jthread north([&] { exchange(world.client("north")->channel(), "north", 100); });
   serve(world.server(), 1, 100, 8, make_noise);
@@ -168,7 +169,8 @@ TEST(Endpoint, CutConnectionsLoseAndRepeatNothing) {
     for (std::uint64_t step = 0; step < kSteps; ++step)
       ASSERT_EQ(client.channel().send(numbers(1, Leg::kForward, step, step, 256), soon()), Outcome::kOk);
     for (std::uint64_t step = 0; step < kSteps; ++step)
-      ASSERT_EQ(must_receive(client.channel(), {1, Leg::kBackward, step, 0}).tensors, numbers(1, Leg::kBackward, step, step, 256).tensors);
+      ASSERT_EQ(must_receive(client.channel(), {1, Leg::kBackward, step, 0}).tensors,
+                numbers(1, Leg::kBackward, step, step, 256).tensors);
     EXPECT_EQ(client.counters().reconnects, 4u);
   });
   std::string site;
@@ -197,7 +199,9 @@ TEST(Endpoint, CutConnectionsLoseAndRepeatNothing) {
 // The encryption refuses a changed byte and drops the connection; the socket library then never dials again by itself.
 TEST(Endpoint, CorruptedBytesCostAConnectionAndNothingElse) {
   LinkSettings settings = quick();
-  settings.socket_heartbeat = milliseconds(100);  // a corrupted length makes the reader wait for bytes that never come
+  // A corrupted length makes the reader wait for bytes that never come, for as long as a frame may take.
+  settings.socket_heartbeat = milliseconds(100);
+  settings.slowest_bytes_per_second = std::size_t{1} << 30;
   World world({"north"}, settings);
   TcpProxy proxy(port_of(world.server().bound_endpoint()));
   ClientEndpoint client(proxy.endpoint(), world.server_public(), world.secret("north"), settings);
@@ -211,10 +215,39 @@ TEST(Endpoint, CorruptedBytesCostAConnectionAndNothingElse) {
     ASSERT_EQ(client.channel().send(numbers(1, Leg::kForward, step, step, 64), soon()), Outcome::kOk);
     ASSERT_EQ(must_receive(*channel, {1, Leg::kForward, step, 0}).tensors, numbers(1, Leg::kForward, step, step, 64).tensors);
     ASSERT_EQ(channel->send(numbers(1, Leg::kBackward, step, step, 64), soon()), Outcome::kOk);
-    ASSERT_EQ(must_receive(client.channel(), {1, Leg::kBackward, step, 0}).tensors, numbers(1, Leg::kBackward, step, step, 64).tensors);
+    ASSERT_EQ(must_receive(client.channel(), {1, Leg::kBackward, step, 0}).tensors,
+              numbers(1, Leg::kBackward, step, step, 64).tensors);
   }
   EXPECT_GE(client.counters().reconnects, 3u);
   EXPECT_EQ(client.counters().malformed + world.server().counters().malformed, 0u);
+}
+
+/// Connections lost while a frame that takes about half a second passes a slow link, with a socket timeout of 200 ms.
+std::uint64_t disconnects_on_a_slow_link(std::size_t slowest_bytes_per_second) {
+  LinkSettings settings = quick();
+  settings.socket_heartbeat = milliseconds(40);
+  settings.peer_timeout = milliseconds(300);
+  settings.slowest_bytes_per_second = slowest_bytes_per_second;
+  settings.drain = milliseconds(200);
+  World world({"north"}, settings);
+  TcpProxy proxy(port_of(world.server().bound_endpoint()));
+  ClientEndpoint client(proxy.endpoint(), world.server_public(), world.secret("north"), settings);
+  exchange(client.channel(), "north", 0);
+  std::string site;
+  const auto channel = world.server().accept(site, soon());
+  EXPECT_TRUE(channel);
+  proxy.throttle(1024);
+  EXPECT_EQ(client.channel().send(numbers(1, Leg::kForward, 1, 1, 8192), soon()), Outcome::kOk);  // 512 KiB
+  const auto got = channel->receive({1, Leg::kForward, 1, 0}, deadline_in(milliseconds(3000)));
+  EXPECT_EQ(std::holds_alternative<Message>(got), slowest_bytes_per_second < (std::size_t{1} << 30));
+  return client.counters().disconnects + world.server().counters().disconnects;
+}
+
+// While bytes flow nobody is dead: neither the socket's heartbeat nor the link's may cut a frame that takes long.
+TEST(Endpoint, ASlowLinkIsNotADeadOne) {
+  EXPECT_EQ(disconnects_on_a_slow_link(std::size_t{1} << 20), 0u);
+  // The control: without the allowance for the largest frame the message never gets through.
+  EXPECT_GE(disconnects_on_a_slow_link(std::size_t{1} << 40), 1u);
 }
 
 TEST(Endpoint, TheLastMessageOfAnExitingProcessArrives) {
@@ -233,6 +266,22 @@ TEST(Endpoint, TheLastMessageOfAnExitingProcessArrives) {
     EXPECT_EQ(outcome_of(*channel), Outcome::kPeerGone);
     EXPECT_EQ(channel->send(numbers(1, Leg::kBackward, 0, 1), soon()), Outcome::kPeerGone);
   }
+}
+
+TEST(Endpoint, TheLastMessageArrivesAlthoughTheConnectionIsJustBroken) {
+  World world({"north"});
+  TcpProxy proxy(port_of(world.server().bound_endpoint()));
+  auto client = std::make_unique<ClientEndpoint>(proxy.endpoint(), world.server_public(), world.secret("north"), quick());
+  exchange(client->channel(), "north", 0);
+  std::string site;
+  const auto channel = world.server().accept(site, soon());
+  ASSERT_TRUE(channel);
+  proxy.cut();
+  ASSERT_TRUE(eventually([&] { return client->counters().disconnects == 1; }));
+  ASSERT_EQ(client->channel().send(numbers(1, Leg::kForward, 1, 1), soon()), Outcome::kOk);
+  client.reset();
+  EXPECT_EQ(must_receive(*channel, {1, Leg::kForward, 1, 0}, deadline_in(milliseconds(1000))).tensors,
+            numbers(1, Leg::kForward, 1, 1).tensors);
 }
 
 TEST(Endpoint, TheServersLastMessageArrivesToo) {

@@ -135,10 +135,10 @@ TEST(Decorators, CountWhatPasses) {
 TEST(Decorators, FaultsAreSeededAndSurvivable) {
   const auto play = [](std::uint64_t seed) {
     auto [a, b] = make_channel_pair();
-    FaultyChannel faulty(*a, {.seed = seed, .timeout = 0.3, .duplicate = 0.3, .delay = 0.3, .max_delay = std::chrono::microseconds(50)});
+    FaultyChannel faulty(
+        *a, {.seed = seed, .timeout = 0.3, .duplicate = 0.3, .delay = 0.3, .max_delay = std::chrono::microseconds(50)});
     for (std::uint64_t i = 0; i < 50; ++i) {
-      while (faulty.send(numbers(1, Leg::kForward, i, i), soon()) == Outcome::kTimeout) {
-      }
+      while (faulty.send(numbers(1, Leg::kForward, i, i), soon()) == Outcome::kTimeout) {}
       EXPECT_EQ(must_receive(*b, {1, Leg::kForward, i, 0}).tensors, numbers(1, Leg::kForward, i, i).tensors);
     }
     return faulty.faults();

@@ -52,7 +52,8 @@ std::string play(NetworkSimulator& sim, const LinkSettings& settings) {
   }
   for (std::size_t side = 0; side < 2; ++side) {
     // The goodbye counts as a message, but need not have arrived when both sides are done.
-    if (sim.counters[side].received != kMessages && sim.counters[side].received != kMessages + 1) return "delivered twice or never";
+    if (sim.counters[side].received != kMessages && sim.counters[side].received != kMessages + 1)
+      return "delivered twice or never";
     if (sim.links[side].take(scripted(1 - side, 0).tag, sim.now())) return "delivered twice";
   }
   return sim.unfaithful_resends ? "a resend differed from the first transmission" : "";
@@ -141,7 +142,8 @@ class Pair : public testing::Test {
     settle();
   }
   /// A message from a's end under a's identity, with any numbers.
-  Decoded forged(const Message& m, std::uint64_t seq, std::uint64_t ack = 0, std::uint32_t incarnation = 0, std::uint8_t flags = 0) {
+  Decoded forged(const Message& m, std::uint64_t seq, std::uint64_t ack = 0, std::uint32_t incarnation = 0,
+                 std::uint8_t flags = 0) {
     FrameHeader h;
     h.run = 77;
     h.seq = seq;
@@ -171,14 +173,16 @@ TEST_F(Pair, SameNumberOtherContentIsEquivocation) {
   b.on_packet(forged(numbers(1, Leg::kForward, 1, 5), 1), now);
   b.on_packet(forged(numbers(1, Leg::kForward, 1, 5), 1), now);
   EXPECT_EQ(cb.duplicates, 1u);
-  EXPECT_THAT(refusal_of([&] { b.on_packet(forged(numbers(1, Leg::kForward, 1, 6), 1), now); }), testing::HasSubstr("equivocation"));
+  EXPECT_THAT(refusal_of([&] { b.on_packet(forged(numbers(1, Leg::kForward, 1, 6), 1), now); }),
+              testing::HasSubstr("equivocation"));
   EXPECT_EQ(cb.equivocations, 1u);
 }
 
 TEST_F(Pair, SameNumberOtherContentIsEquivocationBeforeDelivery) {
   b.on_packet(forged(numbers(1, Leg::kForward, 3, 5), 3), now);
   b.on_packet(forged(numbers(1, Leg::kForward, 3, 5), 3), now);
-  EXPECT_THAT(refusal_of([&] { b.on_packet(forged(numbers(1, Leg::kForward, 3, 6), 3), now); }), testing::HasSubstr("equivocation"));
+  EXPECT_THAT(refusal_of([&] { b.on_packet(forged(numbers(1, Leg::kForward, 3, 6), 3), now); }),
+              testing::HasSubstr("equivocation"));
 }
 
 TEST_F(Pair, SameTagUnderANewNumber) {
@@ -187,7 +191,8 @@ TEST_F(Pair, SameTagUnderANewNumber) {
   b.on_packet(forged(numbers(1, Leg::kForward, 1, 5), 2), now);
   EXPECT_FALSE(b.take({1, Leg::kForward, 1, 0}, now)) << "a duplicate was delivered";
   EXPECT_EQ(cb.duplicates, 1u);
-  EXPECT_THAT(refusal_of([&] { b.on_packet(forged(numbers(1, Leg::kForward, 1, 6), 3), now); }), testing::HasSubstr("equivocation"));
+  EXPECT_THAT(refusal_of([&] { b.on_packet(forged(numbers(1, Leg::kForward, 1, 6), 3), now); }),
+              testing::HasSubstr("equivocation"));
 }
 
 TEST_F(Pair, PeersThatBreakTheRulesAreRefused) {
@@ -236,7 +241,8 @@ TEST_F(Pair, TheWindowFollowsTheReader) {
 TEST_F(Pair, TakesByTagInAnyOrder) {
   for (std::uint64_t i = 0; i < 4; ++i) a.submit(encode_payload(numbers(1, Leg::kForward, i, i)), now);
   settle();
-  for (const std::uint64_t i : {2, 0, 3, 1}) EXPECT_EQ(b.take({1, Leg::kForward, i, 0}, now)->tensors, numbers(1, Leg::kForward, i, i).tensors);
+  for (const std::uint64_t i : {2, 0, 3, 1})
+    EXPECT_EQ(b.take({1, Leg::kForward, i, 0}, now)->tensors, numbers(1, Leg::kForward, i, i).tensors);
   EXPECT_FALSE(b.take({1, Leg::kForward, 0, 0}, now));
 }
 
@@ -249,6 +255,19 @@ TEST_F(Pair, ALostMessageIsAskedForNotGuessed) {
   EXPECT_EQ(ca.asks, 1u);
   EXPECT_EQ(ca.resent, 1u);
   EXPECT_TRUE(b.take({1, Leg::kForward, 1, 0}, now));
+}
+
+TEST_F(Pair, AReconnectSendsEverythingUnacknowledgedAtOnce) {
+  for (std::uint64_t i = 0; i < 3; ++i) a.submit(encode_payload(numbers(1, Leg::kForward, i, i)), now);
+  while (a.next_packet(now)) {}
+  a.on_reconnect(now);
+  settle();
+  EXPECT_EQ(ca.resent, 3u);
+  EXPECT_EQ(ca.asks, 0u);
+  for (std::uint64_t i = 0; i < 3; ++i) EXPECT_TRUE(b.take({1, Leg::kForward, i, 0}, now));
+  a.on_reconnect(now);
+  EXPECT_TRUE(a.next_packet(now)) << "the peer must learn of the new connection";
+  EXPECT_EQ(ca.resent, 3u);
 }
 
 TEST_F(Pair, ASlowLinkIsNotFloodedWithResends) {
@@ -269,7 +288,7 @@ TEST_F(Pair, AQuietPeerCountsAsGoneUntilItSpeaks) {
   a.submit(encode_payload(numbers(1, Leg::kForward, 1, 5)), now);
   EXPECT_EQ(a.silent_at(), Deadline::max()) << "before the first word it is not yet there, not gone";
   settle();
-  EXPECT_EQ(a.silent_at(), now + settings.peer_timeout);
+  EXPECT_EQ(a.silent_at(), now + settings.peer_timeout + settings.frame_time());
   for (int i = 0; i < 100; ++i) pass(settings.heartbeat);
   EXPECT_GE(ca.asks + cb.asks, 50u) << "an idle link shows signs of life";
   EXPECT_GT(a.silent_at(), now);

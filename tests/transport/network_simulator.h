@@ -21,8 +21,11 @@ class NetworkSimulator {
   };
 
   NetworkSimulator(std::uint64_t seed, const LinkSettings& settings, const Faults& faults)
-      : random_(seed), faults_(faults), now_(Deadline{} + std::chrono::hours(1)),
-        links{Link(settings, LinkRole::kFollows, 77, counters[0], now_), Link(settings, LinkRole::kLeads, 77, counters[1], now_)} {}
+      : random_(seed),
+        faults_(faults),
+        now_(Deadline{} + std::chrono::hours(1)),
+        links{Link(settings, LinkRole::kFollows, 77, counters[0], now_),
+              Link(settings, LinkRole::kLeads, 77, counters[1], now_)} {}
 
   bool chance(double p) { return static_cast<double>(random_() >> 11) * 0x1.0p-53 < p; }
   std::uint64_t draw(std::uint64_t n) { return random_() % n; }

@@ -46,7 +46,8 @@ class RawTcp {
 /// the clients sent.
 class TcpProxy {
  public:
-  explicit TcpProxy(int target) : target_(target), listener_(::socket(AF_INET, SOCK_STREAM, 0)), wake_(::eventfd(0, EFD_NONBLOCK)) {
+  explicit TcpProxy(int target)
+      : target_(target), listener_(::socket(AF_INET, SOCK_STREAM, 0)), wake_(::eventfd(0, EFD_NONBLOCK)) {
     sockaddr_in address = loopback(0);
     socklen_t size = sizeof address;
     if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(listener_, 16) != 0 ||
@@ -71,6 +72,8 @@ class TcpProxy {
     cut_ = true;
     wake();
   }
+  /// From now on no more than this passes in a millisecond, both directions together.
+  void throttle(int bytes_per_millisecond) { rate_ = bytes_per_millisecond; }
   /// Changes one bit in the middle of what comes next from one side.
   void corrupt_from_client() { corrupt_client_ = true; }
   void corrupt_from_server() { corrupt_server_ = true; }
@@ -96,7 +99,9 @@ class TcpProxy {
   /// False if the connection is over.
   bool forward(int from, int to, bool record) {
     char buffer[65536];
-    const ssize_t n = ::recv(from, buffer, sizeof buffer, 0);
+    const int rate = rate_;
+    const ssize_t n = ::recv(from, buffer, rate > 0 ? static_cast<std::size_t>(rate) : sizeof buffer, 0);
+    if (rate > 0) ::poll(nullptr, 0, 1);
     if (n <= 0) return false;
     if ((record ? corrupt_client_ : corrupt_server_).exchange(false)) buffer[n / 2] ^= 4;
     if (record) {
@@ -157,6 +162,7 @@ class TcpProxy {
   int wake_;
   std::string endpoint_;
   std::atomic<bool> cut_{false};
+  std::atomic<int> rate_{0};
   std::atomic<bool> corrupt_client_{false};
   std::atomic<bool> corrupt_server_{false};
   std::atomic<int> cuts_{0};

@@ -64,6 +64,15 @@ inline Message must_receive(Channel& channel, const Tag& tag, Deadline deadline 
   return {};
 }
 
+/// Sends although the connection may already have been refused for the key: then send() throws what receive() would.
+inline void send_or_be_refused(Channel& channel, Message&& message) {
+  try {
+    (void)channel.send(std::move(message), soon());
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Errc::kAuthentication);
+  }
+}
+
 /// A server on a free loopback port and keys for its sites.
 class World {
  public:

@@ -15,7 +15,7 @@ struct Edit {
   const char* name;
   const char* from;
   const char* to;
-  const char* finding;  ///< after "FILE:", from the line number on
+  const char* finding;  ///< how the report begins, from the folder of the study on
 };
 void PrintTo(const Edit& e, std::ostream* out) { *out << e.name; }
 
@@ -29,11 +29,13 @@ class ConfigError : public RefusedStart, public ::testing::WithParamInterface<Ed
 TEST_P(ConfigError, IsRefusedByEveryProgramAndNothingIsWritten) {
   make_keys();
   const auto path = edited();
-  const std::string start_of_report = path.string() + ":" + GetParam().finding;
+  const std::string start_of_report = path.parent_path().string() + "/" + GetParam().finding;
   const std::string records = "data.table.path=" + shipped_records().string();
   EXPECT_THAT(refused("sutura-server", with(path, server_overrides({records})), kConfig), StartsWith(start_of_report));
-  EXPECT_THAT(refused("sutura-client", with(path, client_overrides({records, "connection.endpoint=tcp://127.0.0.1:1"}), {"--site", kHospitalA}), kConfig),
-              StartsWith(start_of_report));
+  EXPECT_THAT(
+      refused("sutura-client",
+              with(path, client_overrides({records, "connection.endpoint=tcp://127.0.0.1:1"}), {"--site", kHospitalA}), kConfig),
+      StartsWith(start_of_report));
   EXPECT_THAT(refused("sutura", with(path, {records}, {"simulate"}), kConfig), StartsWith(start_of_report));
   EXPECT_THAT(refused("sutura", {"plan", path.string(), records}, kConfig), StartsWith(start_of_report));
 }
@@ -41,20 +43,29 @@ TEST_P(ConfigError, IsRefusedByEveryProgramAndNothingIsWritten) {
 INSTANTIATE_TEST_SUITE_P(
     Study, ConfigError,
     ::testing::Values(
-        Edit{"UnknownKey", "  batch_size: 32", "  bach_size: 32", "36:3: error: unknown key training.bach_size\n    bach_size: 32\n    ^\n  hint: did you mean batch_size?"},
-        Edit{"DuplicateKey", "seed: 1\n", "seed: 1\nseed: 2\n", "13:1: error: duplicate key seed"},
-        Edit{"WrongType", "  batch_size: 32", "  batch_size: many", "36:15: error: training.batch_size must be an integer"},
-        Edit{"OutOfRange", "  epsilon: 250", "  epsilon: -1", "46:12: error: privacy.epsilon must be > 0 (got -1)"},
-        Edit{"MissingKey", "  epsilon: 250\n", "", "41:1: error: privacy.epsilon is required"},
-        Edit{"MissingSection", "\ndata:", "\ndatum:", "1"},
-        Edit{"NoReasonForNoPrivacy", "  mechanism: rows\n", "  mechanism: none\n", "4"},
-        Edit{"Tab", "  batch_size: 32", "\tbatch_size: 32", "36:1: error: "},
-        Edit{"MissingInclude", "topologies/vanilla.yaml", "topologies/none.yaml", "10:1"},
-        Edit{"NoSuchSegment", "average: [front]", "average: [frond]", "31:55: error: no segment is named frond"},
-        Edit{"NoSuchLayer", "cuts: [act1]", "cuts: [act7]", "26:1: error: cannot cut after 'act7'"},
-        Edit{"LossForOtherLabels", "loss: binary_cross_entropy", "loss: mean_squared_error", "34:3: error: mean_squared_error is for numbers"},
-        Edit{"LabelsWithoutPolicy", "  labels: public\n", "", "4"},
-        Edit{"MoreNoiseThanTheTable", "epsilon: 250", "epsilon: 0.001", "4"}),
+        Edit{
+            "UnknownKey", "  batch_size: 32", "  bach_size: 32",
+            "study.yaml:36:3: error: unknown key training.bach_size\n    bach_size: 32\n    ^\n  hint: did you mean batch_size?"},
+        Edit{"DuplicateKey", "seed: 1\n", "seed: 1\nseed: 2\n", "study.yaml:13:1: error: duplicate key seed"},
+        Edit{"WrongType", "  batch_size: 32", "  batch_size: many",
+             "study.yaml:36:15: error: training.batch_size must be an integer"},
+        Edit{"OutOfRange", "  epsilon: 250", "  epsilon: -1", "study.yaml:46:12: error: privacy.epsilon must be > 0 (got -1)"},
+        Edit{"MissingKey", "  epsilon: 250\n", "", "study.yaml:41:1: error: privacy.epsilon is required"},
+        Edit{"MissingSection", "\nprivacy:", "\nprivate:", "study.yaml:1:1: error: privacy is required"},
+        Edit{"NoReasonForNoPrivacy", "  mechanism: rows\n", "  mechanism: none\n",
+             "study.yaml:41:1: error: privacy.because is required"},
+        Edit{"Tab", "  batch_size: 32", "\tbatch_size: 32", "study.yaml:36:1: error: a tab is used as indentation"},
+        Edit{"MissingInclude", "topologies/vanilla.yaml", "topologies/none.yaml", "study.yaml:10:11: error: "},
+        Edit{"NoSuchSegment", "average: [front]", "average: [frond]", "study.yaml:31:53: error: no segment is named frond"},
+        Edit{"NoSuchLayer", "cuts: [act1]", "cuts: [act7]", "study.yaml:26:1: error: cannot cut after 'act7'"},
+        Edit{"MoreClassesThanTheLossTakes", "classes: [B, M]", "classes: [B, M, N]",
+             "study.yaml:26:1: error: binary cross entropy needs 2 classes, the data has 3"},
+        Edit{"LossForOtherLabels", "loss: binary_cross_entropy", "loss: mean_squared_error",
+             "study.yaml:34:3: error: mean_squared_error is for numbers"},
+        Edit{"LabelsWithoutPolicy", "  labels: public\n", "",
+             "topologies/vanilla.yaml:11:1: error: topology: the route y>loss sends labels"},
+        Edit{"MoreNoiseThanTheTable", "epsilon: 250", "epsilon: 0.001",
+             "study.yaml:41:1: error: the noise asked for is larger than the noise table reaches"}),
     [](const auto& test) { return std::string(test.param.name); });
 
 TEST_F(RefusedStart, AllFindingsAreReportedAtOnce) {
@@ -89,7 +100,8 @@ TEST_F(RefusedStart, AServerWithoutShapesListOrConnection) {
 TEST_F(RefusedStart, ASiteThatTheStudyDoesNotHave) {
   EXPECT_THAT(refused("sutura-client", with(study, {}, {"--site", "hospital_z"}), 2),
               HasSubstr("no party or site 'hospital_z'; it has hospital_a, hospital_b, server"));
-  EXPECT_THAT(refused("sutura-client", with(study, {}, {"--site", "server"}), 2), HasSubstr("'server' is the server: use sutura-server"));
+  EXPECT_THAT(refused("sutura-client", with(study, {}, {"--site", "server"}), 2),
+              HasSubstr("'server' is the server: use sutura-server"));
 }
 
 TEST_F(RefusedStart, KeyFilesThatOthersMayRead) {
@@ -98,7 +110,8 @@ TEST_F(RefusedStart, KeyFilesThatOthersMayRead) {
   const auto secret = key("hospital_a.secret");
   std::filesystem::permissions(secret, perms::owner_read | perms::owner_write | perms::group_read | perms::others_read);
   const std::string dead = "connection.endpoint=tcp://127.0.0.1:1";
-  EXPECT_THAT(refused("sutura-client", with(study, client_overrides({dead}), {"--site", kHospitalA}), 4), HasSubstr("hospital_a.secret"));
+  EXPECT_THAT(refused("sutura-client", with(study, client_overrides({dead}), {"--site", kHospitalA}), 4),
+              HasSubstr("hospital_a.secret"));
   std::filesystem::permissions(key("server.secret"), perms::owner_read | perms::owner_write | perms::group_read);
   EXPECT_THAT(refused("sutura-server", with(study, server_overrides({})), 4), HasSubstr("server.secret"));
 }
@@ -106,13 +119,17 @@ TEST_F(RefusedStart, KeyFilesThatOthersMayRead) {
 TEST_F(RefusedStart, KeyFilesThatAreMissingOrWrong) {
   make_keys();
   const std::string dead = "connection.endpoint=tcp://127.0.0.1:1";
-  EXPECT_THAT(refused("sutura-client", with(study, client_overrides({dead, "connection.secret_key=none.secret"}), {"--site", kHospitalA}), 4),
+  EXPECT_THAT(refused("sutura-client",
+                      with(study, client_overrides({dead, "connection.secret_key=none.secret"}), {"--site", kHospitalA}), 4),
               HasSubstr("none.secret"));
   const auto text = write("not_a_key.public", "hello\n");
-  EXPECT_THAT(refused("sutura-client", with(study, client_overrides({dead, "connection.server_public_key=" + text.string()}), {"--site", kHospitalA}), 4),
-              HasSubstr("not_a_key.public"));
+  EXPECT_THAT(
+      refused("sutura-client",
+              with(study, client_overrides({dead, "connection.server_public_key=" + text.string()}), {"--site", kHospitalA}), 4),
+      HasSubstr("not_a_key.public"));
   const auto list = write("authorised", content_of(key("authorised")) + "hospital_c too_short\n");
-  EXPECT_THAT(refused("sutura-server", with(study, server_overrides({"connection.authorised=" + list.string()})), 4), HasSubstr("authorised"));
+  EXPECT_THAT(refused("sutura-server", with(study, server_overrides({"connection.authorised=" + list.string()})), 4),
+              HasSubstr("authorised"));
 }
 
 }  // namespace

@@ -52,27 +52,38 @@ TEST_P(BadTable, IsRefusedWithFileAndRowAndNoValue) {
 INSTANTIATE_TEST_SUITE_P(
     Csv, BadTable,
     ::testing::Values(
-        Damage{"Ragged", [] { return with_row(17, [](const std::string& row) { return first_value(row, kCanary) + "," + kWord; }); }, "row 17"},
+        Damage{"Ragged",
+               [] { return with_row(17, [](const std::string& row) { return first_value(row, kCanary) + "," + kWord; }); },
+               "row 17"},
         Damage{"Short", [] { return with_row(17, [](const std::string&) { return std::string("M,") + kCanary; }); }, "row 17"},
         Damage{"TextForANumber", [] { return with_row(9, [](const std::string& row) { return first_value(row, kWord); }); },
                "row 9, column 'mean_radius'"},
-        Damage{"Nan", [] { return with_row(9, [](const std::string& row) { return first_value(row, "nan"); }); }, "row 9, column 'mean_radius'"},
+        Damage{"Nan", [] { return with_row(9, [](const std::string& row) { return first_value(row, "nan"); }); },
+               "row 9, column 'mean_radius'"},
         Damage{"Infinity", [] { return with_row(9, [](const std::string& row) { return first_value(row, "1e999"); }); },
                "row 9, column 'mean_radius'"},
-        Damage{"EmptyField", [] { return with_row(9, [](const std::string& row) { return first_value(row, ""); }); }, "row 9, column 'mean_radius'"},
-        Damage{"UnknownLabel", [] { return with_row(30, [](const std::string& row) { return kWord + row.substr(1); }); }, "row 30, column 'diagnosis'"},
-        Damage{"OpenQuote", [] { return with_row(30, [](const std::string& row) { return first_value(row, std::string("\"") + kCanary); }); }, "row 30"},
-        Damage{"NoRows", [] { return content_of(shipped_records()).substr(0, content_of(shipped_records()).find('\n') + 1); }, "records.csv"},
+        Damage{"EmptyField", [] { return with_row(9, [](const std::string& row) { return first_value(row, ""); }); },
+               "row 9, column 'mean_radius'"},
+        Damage{"UnknownLabel", [] { return with_row(30, [](const std::string& row) { return kWord + row.substr(1); }); },
+               "row 30, column 'diagnosis'"},
+        Damage{"OpenQuote",
+               [] { return with_row(30, [](const std::string& row) { return first_value(row, std::string("\"") + kCanary); }); },
+               "row 30"},
+        Damage{"NoRows", [] { return content_of(shipped_records()).substr(0, content_of(shipped_records()).find('\n') + 1); },
+               "records.csv"},
         Damage{"Empty", [] { return std::string(); }, "records.csv"},
-        Damage{"OneClass", [] {
+        Damage{"OneClass",
+               [] {
                  std::string text = content_of(shipped_records());
                  for (std::size_t at = 0; (at = text.find("\nM,", at)) != std::string::npos;) text[at + 1] = 'B';
                  return text;
-               }, "all records are of one class"}),
+               },
+               "all records are of one class"}),
     [](const auto& test) { return std::string(test.param.name); });
 
 TEST_F(RefusedStart, ATableThatIsNotThere) {
-  EXPECT_THAT(refused("sutura", with(study, {"data.table.path=none.csv"}, {"simulate"}), kData), HasSubstr("none.csv: cannot open"));
+  EXPECT_THAT(refused("sutura", with(study, {"data.table.path=none.csv"}, {"simulate"}), kData),
+              HasSubstr("none.csv: cannot open"));
 }
 
 TEST_F(RefusedStart, RecordsOfAnotherShape) {
@@ -97,10 +108,10 @@ compute: {default: {backend: reference, threads: 1}}
 
 class BadArrays : public RefusedStart {
  protected:
-  std::filesystem::path array_study() const {
-    return write_study("study.yaml", kArrayStudy);
+  std::filesystem::path array_study() const { return write_study("study.yaml", kArrayStudy); }
+  static std::string good() {
+    return content_of(std::filesystem::path(SUTURA_SOURCE_DIR) / "tests/integration/start/records.npz");
   }
-  static std::string good() { return content_of(std::filesystem::path(SUTURA_SOURCE_DIR) / "tests/integration/start/records.npz"); }
   std::string said_of(const std::string& npz) const {
     const auto file = write("records.npz", npz);
     return refused("sutura", with(array_study(), {"data.arrays.path=" + file.string()}, {"simulate"}), kData);
@@ -125,7 +136,9 @@ TEST_F(BadArrays, Truncated) { EXPECT_THAT(said_of(good().substr(0, good().size(
 
 TEST_F(BadArrays, NoArchive) { EXPECT_THAT(said_of(std::string(4000, 'x')), HasSubstr("records.npz")); }
 
-TEST_F(BadArrays, AFlippedBitOfTheValues) { EXPECT_THAT(said_of(flipped("features", 500)), HasSubstr("records.npz, member features")); }
+TEST_F(BadArrays, AFlippedBitOfTheValues) {
+  EXPECT_THAT(said_of(flipped("features", 500)), HasSubstr("records.npz, member features"));
+}
 
 TEST_F(BadArrays, AFlippedBitOfTheHeader) { EXPECT_THAT(said_of(flipped("labels", 1)), HasSubstr("records.npz, member labels")); }
 
