@@ -66,6 +66,8 @@ class Layer {
   }
   /// True if one record's output depends on other records of the batch in training (batch norm): refused before a private cut.
   virtual bool couples_records() const { return false; }
+  /// False for public fronts, which no gradient may reach: refused where something before them trains.
+  virtual bool has_backward() const { return true; }
 
   /// Consumes x: what backward needs of it moves into `saved` (left untouched in kEvaluate).
   Tensor forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const;

@@ -30,6 +30,13 @@ double Network::flops(Shape x) const {
   return sum;
 }
 
+std::int64_t Network::parameter_count() const {
+  std::int64_t count = 0;
+  for (const LayerPtr& l : layers_)
+    for (const ParamSpec& p : l->param_specs()) count += p.shape.elements();
+  return count;
+}
+
 ParamStore Network::make_params(std::uint64_t seed) const {
   std::vector<std::vector<ParamSpec>> specs;
   for (const LayerPtr& l : layers_) specs.push_back(l->param_specs());

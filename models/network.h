@@ -18,6 +18,8 @@ class Network {
   Shape output_shape(Shape x) const;
   double flops(Shape x) const;
 
+  /// Parameters of all layers, statistics included.
+  std::int64_t parameter_count() const;
   /// Fresh parameters for all layers; the same values for the same (seed, layer name) however the network is cut.
   ParamStore make_params(std::uint64_t seed) const;
   /// x in any float type; values flow in ctx.compute(). `saved` is filled for backward unless pass.mode is kEvaluate.

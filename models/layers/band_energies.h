@@ -31,6 +31,7 @@ class BandEnergies final : public Layer {
   BandEnergies(std::int64_t height, std::int64_t width, const BandEnergySettings& settings = {});
   Shape output_shape(const Shape& x) const override;
   double flops(const Shape& x) const override;
+  bool has_backward() const override { return false; }
   /// Mean and sd of each feature over the synthetic pictures.
   const std::vector<double>& centre() const { return centre_; }
   const std::vector<double>& spread() const { return spread_; }

@@ -12,6 +12,7 @@ class UnitRows final : public Layer {
   static constexpr std::int64_t kMaxColumns = 64;
   Shape output_shape(const Shape& x) const override;
   double flops(const Shape& x) const override { return 3.0 * static_cast<double>(x.elements()); }
+  bool has_backward() const override { return false; }
 
  protected:
   Tensor do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const override;

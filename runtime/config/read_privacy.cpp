@@ -37,8 +37,12 @@ void read_privacy(Section& root, PrivacyConfig& privacy) {
                     "record's row is sent once.",
                     Need::kRequired},
                    kRegimes, regime);
-    section.choice({"relation", "`rows`: which two data sets must look alike.", Need::kRequired}, kRelations, relation);
-    section.number({"epsilon", "`rows`: hard budget of all row releases of any one record.", Need::kRequired}, {.above = 0},
+    section.choice({"relation",
+                    "`rows`: which two data sets must look alike. `zero-out` is for `sutura privacy` only: a study shows "
+                    "who took part.",
+                    Need::kRequired},
+                   kRelations, relation);
+    section.number({"epsilon", "`rows`: hard budget of one owner's row releases of any record.", Need::kRequired}, {.above = 0},
                    privacy.epsilon);
     section.number({"delta", "`rows`: probability left outside the promise.", Need::kRequired}, {.above = 0, .at_most = 0.1},
                    privacy.delta);
@@ -50,7 +54,7 @@ void read_privacy(Section& root, PrivacyConfig& privacy) {
                     "calibrated so that the planned releases just fit the budget"},
                    {.above = 0}, privacy.noise_multiplier);
     section.number({"clip_norm", "`rows`: L2 norm that rows are clipped to.", Need::kRequired}, {.above = 0}, privacy.clip_norm);
-    section.flag({"scale_to_norm", "`rows`: rows are scaled up to the norm too, not only down."}, privacy.scale_to_norm);
+    section.flag({"scale_to_norm", "`rows`: rows are scaled up to the norm too, not only down; not with a guarded gradient."}, privacy.scale_to_norm);
     section.choice({"wire", "`rows`: integer type of a released value.", Need::kRequired}, kWires, wire);
     privacy.regime = regime.value_or(privacy.regime);
     privacy.relation = relation.value_or(privacy.relation);

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "runtime/data/npz.h"
+#include "runtime/data/source_digest.h"
 
 namespace sutura {
 namespace {
@@ -104,10 +105,24 @@ ArrayRecords read_arrays(const std::filesystem::path& path, const ArraysConfig& 
           "data.arrays.divide_by must be > 0");
   require(config.classes == 0 || (config.classes >= 2 && config.classes <= std::numeric_limits<std::int32_t>::max()),
           Errc::kConfig, "data.arrays.classes must be 0 (regression) or at least 2");
+  // A record in two splits would have two numbers, and each would count only half of what is released of it.
+  const std::string &train = config.train_features, &validation = config.validation_features,
+                    &test = config.test_features;
+  require(train != validation && train != test && (test.empty() || test != validation), Errc::kConfig,
+          "data.arrays: one array of features is named for two splits");
   ArrayRecords out;
+  out.digest = source_digest(path);
   out.train = read_split(path, config, config.train_features, config.train_labels);
   out.validation = read_given_split(path, config, out.train, config.validation_features, config.validation_labels);
   out.test = read_given_split(path, config, out.train, config.test_features, config.test_labels);
+  out.numbering = "arrays " + train;
+  std::int64_t next_row = out.train.size();
+  for (auto* split : {&out.validation, &out.test}) {
+    if (!*split) continue;
+    (*split)->first_row = next_row;
+    next_row += (*split)->size();
+    out.numbering.append("/").append(split == &out.validation ? validation : test);
+  }
   if (!config.train_groups.empty()) out.train.groups = read_groups(path, config.train_groups, out.train.size());
   return out;
 }

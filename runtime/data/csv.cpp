@@ -125,7 +125,10 @@ CsvTable parse_csv(std::string text, std::string source, const std::vector<std::
 }
 
 CsvTable read_csv(const std::filesystem::path& path, const std::vector<std::string>& columns, std::size_t limit_bytes) {
-  return parse_csv(read_text_or_gzip(path, limit_bytes), path.string(), columns);
+  TextFile file = read_text_or_gzip(path, limit_bytes);
+  CsvTable table = parse_csv(std::move(file.text), path.string(), columns);
+  table.digest_ = file.digest;
+  return table;
 }
 
 std::int64_t CsvTable::rows() const {

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/bytes.h"
+
 namespace sutura {
 
 /// A table of texts as it stands in a CSV file. Messages count rows as a spreadsheet does: the header line is row 1.
@@ -15,6 +17,8 @@ class CsvTable {
  public:
   const std::string& source() const { return source_; }
   const std::vector<std::string>& columns() const { return columns_; }
+  /// BLAKE2b-256 of the file as it lies on disk; all zero for a text that was parsed from memory.
+  const Digest& digest() const { return digest_; }
   std::int64_t rows() const;
   /// `row` counts data rows from 0.
   std::string_view text(std::int64_t row, std::size_t column) const;
@@ -29,7 +33,9 @@ class CsvTable {
 
  private:
   friend CsvTable parse_csv(std::string, std::string, const std::vector<std::string>&);
+  friend CsvTable read_csv(const std::filesystem::path&, const std::vector<std::string>&, std::size_t);
   std::string source_;
+  Digest digest_{};
   std::vector<std::string> columns_;
   std::string arena_;                // all fields, unquoted, one after another
   std::vector<std::uint32_t> ends_;  // end of each field in arena_, header included

@@ -66,11 +66,12 @@ std::string gunzip(ByteSpan content, const std::string& source, std::size_t limi
   }
 }
 
-std::string read_text_or_gzip(const std::filesystem::path& path, std::size_t limit_bytes) {
+TextFile read_text_or_gzip(const std::filesystem::path& path, std::size_t limit_bytes) {
   const Bytes content = read_file(path, limit_bytes);
-  if (is_gzip(content)) return gunzip(content, path.string(), limit_bytes);
+  const Digest digest = blake2b(content);
+  if (is_gzip(content)) return {gunzip(content, path.string(), limit_bytes), digest};
   require(path.extension() != ".gz", Errc::kData, path.string() + ": not a gzip file");
-  return {reinterpret_cast<const char*>(content.data()), content.size()};
+  return {std::string(reinterpret_cast<const char*>(content.data()), content.size()), digest};
 }
 
 }  // namespace sutura

@@ -91,12 +91,20 @@ void check_classes(const Records& train) {
           train.source + ": all records are of one class");
 }
 
+ArrayRecords from_table(const CsvTable& table, const DataConfig& config) {
+  ArrayRecords out;
+  out.train = encode_table(table, *config.table, config.partition_column);
+  out.digest = table.digest();
+  out.numbering = config.table->columns.empty() ? "rows below a header line" : "rows, no header line";
+  return out;
+}
+
 /// A site's own file: everything in it belongs to the site.
 Pool read_own(const DataConfig& config, const std::string& site) {
   Pool pool;
   const std::filesystem::path path = path_for(config, site);
   if (config.table)
-    pool.records.train = encode_table(read_csv(path, config.table->columns), *config.table);
+    pool.records = from_table(read_csv(path, config.table->columns), config);
   else
     pool.records = read_arrays(path, *config.arrays);
   pool.train = {all_of(pool.records.train)};
@@ -111,7 +119,7 @@ Pool read_pooled(const DataConfig& config, std::uint64_t seed) {
   const std::size_t sites = config.sites.size();
   if (config.table) {
     const CsvTable table = read_csv(config.table->path, config.table->columns);
-    pool.records.train = encode_table(table, *config.table, config.partition_column);
+    pool.records = from_table(table, config);
     if (config.partition == PartitionBy::kColumn) {
       const std::string& name = config.partition_column;
       const std::size_t column = table.column(name, "data.partition.column");
@@ -136,7 +144,9 @@ Pool read_pooled(const DataConfig& config, std::uint64_t seed) {
 }
 
 Dataset take(const Records& from, std::span<const std::int64_t> index) {
-  return {gather_rows(from.features, index), gather_rows(from.labels, index)};
+  Dataset out{gather_rows(from.features, index), gather_rows(from.labels, index), {index.begin(), index.end()}};
+  for (std::int64_t& row : out.source_rows) row += from.first_row;
+  return out;
 }
 
 SiteData make_site(const DataConfig& config, std::uint64_t seed, const std::string& name, const Pool& pool,
@@ -154,6 +164,8 @@ SiteData make_site(const DataConfig& config, std::uint64_t seed, const std::stri
   site.classes = own.classes;
   site.feature_names = own.feature_names;
   site.feature_columns = own.feature_columns;
+  site.source_digest = pool.records.digest;
+  site.source_numbering = pool.records.numbering;
   site.train = take(own, split.train);
   site.validation =
       pool.records.validation ? take(*pool.records.validation, pool.validation[position]) : take(own, split.validation);

@@ -22,6 +22,7 @@ struct Records {
   std::vector<FeatureKind> kinds;                           ///< one per column of rows, one per channel of images
   std::vector<std::string> feature_names, feature_columns;  ///< tables only
   std::vector<std::int64_t> groups;  ///< per record, equal for records that stay together; empty: each stands alone
+  std::int64_t first_row = 0;  ///< source row number of record 0; the others follow
   std::int64_t size() const { return features.defined() ? features.shape()[0] : 0; }
 };
 

@@ -37,6 +37,8 @@ SiteData select_columns(const SiteData& site, const std::vector<std::string>& co
   SiteData out;
   out.name = site.name;
   out.classes = site.classes;
+  out.source_digest = site.source_digest;
+  out.source_numbering = site.source_numbering;
   for (const std::size_t k : index) {
     out.feature_names.push_back(site.feature_names[k]);
     out.feature_columns.push_back(site.feature_columns[k]);
@@ -45,9 +47,9 @@ SiteData select_columns(const SiteData& site, const std::vector<std::string>& co
     out.scaling.scale.push_back(site.scaling.scale[k]);
   }
   out.scaling.from_records = site.scaling.from_records;
-  out.train = {select(site.train.features, index), site.train.labels.clone()};
-  out.validation = {select(site.validation.features, index), site.validation.labels.clone()};
-  out.test = {select(site.test.features, index), site.test.labels.clone()};
+  out.train = {select(site.train.features, index), site.train.labels.clone(), site.train.source_rows};
+  out.validation = {select(site.validation.features, index), site.validation.labels.clone(), site.validation.source_rows};
+  out.test = {select(site.test.features, index), site.test.labels.clone(), site.test.source_rows};
   return out;
 }
 

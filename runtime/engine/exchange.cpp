@@ -16,12 +16,12 @@ void send_rows(Executor& executor, int party, std::uint32_t lane, const Tag& tag
   Message m;
   m.tag = tag;
   m.tensors.push_back({DType::kFloat32, rows.shape(), Bytes(rows.bytes().begin(), rows.bytes().end())});
-  send_or_lose(executor.channel(party, lane), std::move(m), deadline_in(executor.setup().deadline), "weights");
+  send_or_lose(executor.channel(party, lane), std::move(m), executor.patience(), "weights");
 }
 
 Tensor receive_rows(Executor& executor, int party, std::uint32_t lane, const Tag& tag, const Shape& shape) {
   try {
-    auto answer = executor.channel(party, lane).receive(tag, deadline_in(executor.setup().deadline));
+    auto answer = executor.channel(party, lane).receive(tag, executor.patience());
     if (const auto* outcome = std::get_if<Outcome>(&answer))
       throw PeerLost(*outcome == Outcome::kStopped ? Errc::kInterrupted : Errc::kNetwork,
                      outcome_text(*outcome) + " while waiting for weights");
@@ -74,7 +74,7 @@ void average_here(Executor& executor, const std::string& segment) {
 void average_at_server(Executor& executor, const WeightsEdge& in, const WeightsEdge& out, std::int64_t epoch) {
   const Plan& plan = executor.setup().plan;
   const Segments& segments = executor.setup().segments;
-  const Shape shape{segments.networks[segments.index(in.segment)].make_params(0).total()};
+  const Shape shape{segments.networks[segments.index(in.segment)].parameter_count()};
   std::vector<Tensor> values;
   std::vector<double> weights;
   const auto step = static_cast<std::uint64_t>(epoch);
@@ -141,7 +141,7 @@ void deliver(Executor& executor, const WeightsEdge& edge, const Tensor& rows) {
 
 Tensor await_delivery(Executor& executor, const WeightsEdge& edge, std::int64_t count) {
   const Segments& segments = executor.setup().segments;
-  const std::int64_t total = segments.networks[segments.index(edge.segment)].make_params(0).total();
+  const std::int64_t total = segments.networks[segments.index(edge.segment)].parameter_count();
   const auto lane = static_cast<std::uint32_t>(std::max(0, executor.setup().self.lane));
   return receive_rows(executor, edge.from_party, lane, {weights_tag(executor.setup().plan, edge), Leg::kWeights, kRunEnd, 0},
                       {count, total});

@@ -83,6 +83,23 @@ Channel& Executor::channel(int party, std::uint32_t lane) const {
   return *c;
 }
 
+Deadline Executor::patience() const {
+  constexpr std::chrono::hours kAsLongAsThePeerLives{24 * 365};
+  const bool serves_all = setup_.self.lane < 0 && setup_.plan.many_party >= 0;
+  return serves_all ? deadline_in(setup_.silence) : deadline_in(kAsLongAsThePeerLives);
+}
+
+std::map<std::string, Tensor> Executor::snapshot() {
+  std::map<std::string, Tensor> weights;
+  for (auto& [segment, all] : copies_) weights[segment] = all[0].params.values().clone();
+  return weights;
+}
+
+void Executor::restore(const std::map<std::string, Tensor>& weights) {
+  for (const auto& [segment, values] : weights)
+    if (copies_.contains(segment)) std::ranges::copy(values.f32(), copies_.at(segment)[0].params.values().f32().begin());
+}
+
 void Executor::drop(std::uint32_t lane, const Error& reason) {
   if (!active_[lane]) return;
   active_[lane] = false;
@@ -171,16 +188,29 @@ void Executor::backward(int node, const Part& part, Slots& slots) {
   const int input = setup_.plan.wiring[at].inputs[0];
   const auto want = setup_.plan.needs_gradient[static_cast<std::size_t>(input)] ? InputGrad::kNeeded : InputGrad::kNotNeeded;
   SegmentCopy& copy = copy_for(config.segment, part.lane);
-  Tensor grad = net.backward(ctx_, copy.params, slots.saved[node], std::move(slots.gradient(node)), want);
-  if (want == InputGrad::kNeeded) add_gradient(input, std::move(grad), slots);
+  Tensor grad = net.backward(ctx_, copy.params, slots.saved[node], summed_gradient(node, slots), want);
+  if (want == InputGrad::kNeeded) add_gradient(input, node, std::move(grad), slots);
 }
 
-void Executor::add_gradient(int node, Tensor grad, Slots& slots) {
-  Tensor& sum = slots.grads[node];
+void Executor::add_gradient(int node, int consumer, Tensor grad, Slots& slots) {
+  Tensor& sum = slots.grads[{node, consumer}];
   if (sum.defined())
     add(ctx_, sum, grad, sum);
   else
     sum = std::move(grad);
+}
+
+Tensor Executor::summed_gradient(int node, Slots& slots) {
+  Tensor sum;
+  for (auto it = slots.grads.lower_bound({node, -1}); it != slots.grads.end() && it->first.first == node;
+       it = slots.grads.erase(it)) {
+    if (sum.defined())
+      add(ctx_, sum, it->second, sum);
+    else
+      sum = std::move(it->second);
+  }
+  require(sum.defined(), Errc::kInternal, "a gradient was used before it was made");
+  return sum;
 }
 
 void Executor::join(int node, Slots& slots) {
@@ -196,10 +226,11 @@ void Executor::split(int node, Slots& slots) {
   const auto& inputs = setup_.plan.wiring[at].inputs;
   std::vector<Shape> shapes;
   for (const int i : inputs) shapes.push_back(slots.value(i).shape());
-  const Tensor grad = cast(ctx_, slots.gradient(node), DType::kFloat32);
+  const Tensor grad = cast(ctx_, summed_gradient(node, slots), DType::kFloat32);
   std::vector<Tensor> grads = join_backward(ctx_, setup_.plan.topology.nodes[at].join, grad, shapes, slots.winners[node]);
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    if (setup_.plan.needs_gradient[static_cast<std::size_t>(inputs[i])]) add_gradient(inputs[i], std::move(grads[i]), slots);
+    if (setup_.plan.needs_gradient[static_cast<std::size_t>(inputs[i])])
+      add_gradient(inputs[i], node, std::move(grads[i]), slots);
 }
 
 void Executor::loss_and_gradient(int node, const Step& step, const Part& part, Slots& slots) {
@@ -215,7 +246,7 @@ void Executor::loss_and_gradient(int node, const Step& step, const Part& part, S
                                     "diverges (a smaller training.learning_rate may help)");
   result_.loss += loss;
   if (step.purpose == Purpose::kTrain) {
-    add_gradient(w.inputs[0], std::move(grad), slots);
+    add_gradient(w.inputs[0], node, std::move(grad), slots);
     return;
   }
   Scores& s = scores_[{part.lane, step.split}];
@@ -235,9 +266,8 @@ void Executor::update(const Step& step) {
       const bool took_part = std::ranges::any_of(step.parts, [&](const Part& p) {
         return mine(p) && (all.size() == 1 || p.lane == c);
       });
-      if (!took_part) continue;
-      all[c].optimizer->step(ctx_, all[c].params, rate);
-      all[c].params.zero_grads();
+      if (took_part) all[c].optimizer->step(ctx_, all[c].params, rate);
+      all[c].params.zero_grads();  // also where a lane was lost after its backward: nothing of it stays behind
     }
 }
 

@@ -54,7 +54,9 @@ struct PartySetup {
   RowSettings rows{};                          ///< of the study's guard, where it has one: decoding needs no key
   std::int64_t classes = 0;                    ///< 0: regression
   std::function<Channel*(int party, int lane)> peer;
-  std::chrono::milliseconds deadline{600000};
+  /// Longest wait for one message of a lane, at the party that serves all lanes: a silent site is dropped and the others go
+  /// on. Everybody else waits as long as the link says that the peer lives.
+  std::chrono::milliseconds silence{600000};
 };
 
 /// Runs a party's straight-line programs, one step at a time: turn by turn, and inside a turn micro-batch by micro-batch
@@ -93,6 +95,12 @@ class Executor {
   /// Rows received once and kept (release-once): by edge and split.
   Tensor& stored_rows(int edge, std::uint32_t lane, Split split) { return store_[{edge, lane, split}]; }
   Channel& channel(int party, std::uint32_t lane) const;
+  /// Until when this party waits for a peer's next message.
+  Deadline patience() const;
+  /// Puts back weights that snapshot() took.
+  void restore(const std::map<std::string, Tensor>& weights);
+  /// Copies of the weights of every segment held here (the first copy of each).
+  std::map<std::string, Tensor> snapshot();
   const PartySetup& setup() const { return setup_; }
   Context& context() { return ctx_; }
   /// Scores of the no-data rule on the records of the last local evaluation pass over the test split.
@@ -114,7 +122,8 @@ class Executor {
   void receive(const Instruction& i, const Step& step, const Part& part, Slots& slots);
   void store(const Instruction& i, const Step& step, const Part& part, Slots& slots);
   void fetch(const Instruction& i, const Step& step, const Part& part, Slots& slots);
-  void add_gradient(int node, Tensor grad, Slots& slots);
+  void add_gradient(int node, int consumer, Tensor grad, Slots& slots);
+  Tensor summed_gradient(int node, Slots& slots);
   Tensor plain_payload(const Edge& edge, Leg leg, const Tensor& value);
   SegmentCopy& copy_for(const std::string& segment, std::uint32_t lane);
   void update(const Step& step);

@@ -19,7 +19,9 @@ void send_or_lose(Channel& channel, Message&& message, Deadline deadline, const 
 /// Values of one micro-batch, by node.
 struct Executor::Slots {
   std::map<int, Tensor> values;
-  std::map<int, Tensor> grads;
+  /// By (node, consumer): each route carries its own gradient, and where a node has several consumers, theirs are summed in
+  /// node order, wherever they lie.
+  std::map<std::pair<int, int>, Tensor> grads;
   std::map<int, Saved> saved;
   std::map<int, Tensor> winners;                    // max joins: index of the winning input
   std::map<std::pair<int, Leg>, Tensor> released;   // guarded wire values, by edge and leg
@@ -29,8 +31,8 @@ struct Executor::Slots {
     require(it != values.end() && it->second.defined(), Errc::kInternal, "a value was used before it was made");
     return it->second;
   }
-  Tensor& gradient(int node) {
-    const auto it = grads.find(node);
+  Tensor& gradient(int node, int consumer) {
+    const auto it = grads.find({node, consumer});
     require(it != grads.end() && it->second.defined(), Errc::kInternal, "a gradient was used before it was made");
     return it->second;
   }

@@ -61,10 +61,13 @@ std::vector<std::int64_t> Executor::people_of(const Step& step, const Part& part
 
 void Executor::release(const Instruction& i, const Step& step, const Part& part, Slots& slots) {
   require(setup_.guard != nullptr, Errc::kInternal, "a guarded edge without a guard");
-  Tensor rows = cast(ctx_, i.leg == Leg::kForward ? slots.value(i.node) : slots.gradient(i.node), DType::kFloat32);
+  const int consumer = setup_.plan.edges[static_cast<std::size_t>(i.edge)].to;
+  Tensor rows = cast(ctx_, i.leg == Leg::kForward ? slots.value(i.node) : slots.gradient(i.node, consumer), DType::kFloat32);
   // Gradient rows are those of each record's own loss, so that the clip norm does not depend on the batch size.
   if (i.leg == Leg::kBackward) scale_by(rows, static_cast<double>(step.records));
-  const ReleaseKey key{static_cast<std::uint16_t>(i.edge), step.id, part.micro_batch, static_cast<std::uint32_t>(i.leg)};
+  // A party that serves all lanes releases for each of them: lane and leg together keep the noise of two rows apart.
+  const std::uint32_t lane = setup_.self.lane < 0 ? part.lane : 0;
+  const ReleaseKey key{static_cast<std::uint16_t>(i.edge), step.id, part.micro_batch, lane << 2 | static_cast<std::uint32_t>(i.leg)};
   slots.released[{i.edge, i.leg}] = setup_.guard->release(ctx_, rows, people_of(step, part), key);
 }
 
@@ -74,13 +77,16 @@ void Executor::send(const Instruction& i, const Step& step, const Part& part, Sl
   m.type = MessageType::kData;
   m.tag = {static_cast<std::uint16_t>(i.edge), i.leg, step.id, static_cast<std::uint16_t>(part.micro_batch)};
   const auto guarded = slots.released.find({i.edge, i.leg});
+  const GuardKind guard = i.leg == Leg::kForward ? edge.activation_guard : edge.gradient_guard;
+  require(guard == GuardKind::kNone || guarded != slots.released.end(), Errc::kInternal,
+          "a guarded value was about to leave unreleased on " + edge.text);
   if (guarded != slots.released.end()) {
     m.tensors.push_back(to_wire(guarded->second));
   } else {
-    const Tensor& value = i.leg == Leg::kForward ? slots.value(i.node) : slots.gradient(i.node);
+    const Tensor& value = i.leg == Leg::kForward ? slots.value(i.node) : slots.gradient(i.node, edge.to);
     m.tensors.push_back(to_wire(plain_payload(edge, i.leg, value)));
   }
-  send_or_lose(channel(peer_party(edge), part.lane), std::move(m), deadline_in(setup_.deadline), edge.text);
+  send_or_lose(channel(peer_party(edge), part.lane), std::move(m), patience(), edge.text);
 }
 
 void Executor::receive(const Instruction& i, const Step& step, const Part& part, Slots& slots) {
@@ -95,7 +101,7 @@ void Executor::receive(const Instruction& i, const Step& step, const Part& part,
   const Shape shape = edge.labels ? Shape{part.count} : edge.row.with_batch(part.count);
   Tensor value;
   try {
-    auto answer = channel(peer_party(edge), part.lane).receive(tag, deadline_in(setup_.deadline));
+    auto answer = channel(peer_party(edge), part.lane).receive(tag, patience());
     if (const auto* outcome = std::get_if<Outcome>(&answer))
       throw PeerLost(*outcome == Outcome::kStopped ? Errc::kInterrupted : Errc::kNetwork,
                      outcome_text(*outcome) + " while waiting for " + edge.text);
@@ -120,7 +126,7 @@ void Executor::receive(const Instruction& i, const Step& step, const Part& part,
   // The released value was clip(row) + noise: its gradient passes the clip's exact Jacobian.
   if (edge.activation_guard != GuardKind::kNone)
     value = setup_.guard->backward(ctx_, cast(ctx_, slots.value(i.node), DType::kFloat32), value);
-  add_gradient(i.node, std::move(value), slots);
+  add_gradient(i.node, edge.to, std::move(value), slots);
 }
 
 void Executor::fit(const Instruction& i, const Step& step, Slots& slots) {

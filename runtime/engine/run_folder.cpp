@@ -25,7 +25,7 @@ double per_sample(std::uint64_t bytes, std::int64_t records) {
   return records > 0 ? static_cast<double>(bytes) / static_cast<double>(records) : 0.0;
 }
 
-json privacy_json(const Prepared& p, double spent) {
+json privacy_json(const Prepared& p, const PartyResult& result) {
   const PrivacyConfig& c = p.study().privacy;
   json j{{"statement", p.statement}};
   if (c.mechanism == Mechanism::kNone) {
@@ -38,7 +38,8 @@ json privacy_json(const Prepared& p, double spent) {
   j["regime"] = once ? "release-once" : "message-noise";
   // Only release-once has a proof for the whole run; message-noise states what the rows of one record add up to.
   j["epsilon"] = once ? json(p.guard->epsilon) : json(nullptr);
-  j["row_releases_epsilon"] = spent;
+  j["row_releases_epsilon"] = result.epsilon_spent;
+  j["row_releases_epsilon_before"] = result.epsilon_before;  // by earlier runs on the same records
   j["delta"] = c.delta;
   j["noise_multiplier"] = p.guard->noise_multiplier;
   return j;
@@ -114,7 +115,7 @@ json summary_of(const Prepared& prepared, const PartyResult& result, const std::
   const std::int64_t samples = prepared.plan.release_once ? result.records / prepared.study().training.epochs : result.records;
   j["bytes_up_per_sample"] = per_sample(traffic.up_bytes, samples);
   j["bytes_down_per_sample"] = per_sample(traffic.down_bytes, samples);
-  j["privacy"] = privacy_json(prepared, result.epochs.empty() ? 0.0 : result.epochs.back().epsilon);
+  j["privacy"] = privacy_json(prepared, result);
   j["egress"] = json::array();
   for (const EgressLine& l : prepared.egress)
     j["egress"].push_back({{"from", l.from}, {"to", l.to}, {"what", l.what}, {"protection", l.protection}});
@@ -130,6 +131,7 @@ json summary_of(const Prepared& prepared, const PartyResult& result, const std::
                      {"permutations", permuted.size()}};
   }
   j["interrupted"] = result.interrupted;
+  j["failed"] = result.failure ? json(std::string(name(result.failure->code()))) : json(nullptr);
   j["dropped"] = result.dropped;
   return j;
 }

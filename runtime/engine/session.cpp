@@ -18,9 +18,9 @@ std::vector<std::string> client_names(const Plan& plan) {
 }
 
 LaneSizes lane_sizes(const std::vector<std::uint64_t>& v) {
-  constexpr std::uint64_t kMost = std::uint64_t{1} << 40;
-  require(v.size() == 3 && std::ranges::all_of(v, [](std::uint64_t n) { return n < kMost; }), Errc::kProtocol,
-          "a HELLO names another number of splits, or absurd sizes");
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 28;  // what a ledger can count
+  require(v.size() == 3 && v[0] > 0 && std::ranges::all_of(v, [](std::uint64_t n) { return n < kMost; }), Errc::kProtocol,
+          "the told numbers of records are not three, or there are none to train on, or absurdly many");
   return {static_cast<std::int64_t>(v[0]), static_cast<std::int64_t>(v[1]), static_cast<std::int64_t>(v[2])};
 }
 
@@ -87,6 +87,9 @@ SessionTerms join_session(Channel& server, const Hello& hello, const Plan& plan,
   require(w.sites == plan.lanes && w.sizes.size() == w.sites.size(), Errc::kProtocol, "the WELCOME names other sites");
   SessionTerms s{w.run, {}};
   for (const auto& row : w.sizes) s.sizes.push_back(lane_sizes(row));
+  for (std::size_t l = 0; l < w.sites.size(); ++l)
+    require(w.sizes[l] == hello.sizes || (plan.many_party >= 0 && w.sites[l] != hello.site), Errc::kProtocol,
+            "the WELCOME changes this site's own numbers of records");
   return s;
 }
 
@@ -116,10 +119,10 @@ SessionTerms Reception::gather(const std::function<std::unique_ptr<Arrival>(Dead
       auto answer = a->channel->receive(kControlTag, deadline_in(std::chrono::seconds(10)));
       require(std::holds_alternative<Message>(answer), Errc::kNetwork, "said nothing");
       const Hello hello = from_message<Hello>(std::get<Message>(answer));
-      require(hello.protocol == kSessionProtocol, Errc::kPlanMismatch,
-              "session protocol " + std::to_string(hello.protocol) + " there, " + std::to_string(kSessionProtocol) + " here");
       require(std::ranges::find(expected, a->name) != expected.end(), Errc::kAuthentication,
               "the site of this key is not part of the study");
+      require(hello.protocol == kSessionProtocol, Errc::kPlanMismatch,
+              "session protocol " + std::to_string(hello.protocol) + " there, " + std::to_string(kSessionProtocol) + " here");
       require(hello.site == a->name, Errc::kAuthentication, "the key belongs to another site than the one named in HELLO");
       require(hello.plan_digest == agreement_.digest, Errc::kPlanMismatch, "the study differs from the server's");
       lane_sizes(hello.sizes);

@@ -39,6 +39,7 @@ PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
   const bool local = std::ranges::any_of(actors, [](const Actor& a) { return a.result.local_evaluation; });
   const bool at_replicas = loss_party == plan.many_party;
 
+  for (const Actor& a : actors) all.epsilon_spent = std::max(all.epsilon_spent, a.result.epsilon_spent);
   for (const Actor& a : actors)  // ledgers are with the data owners
     for (std::size_t e = 0; e < all.epochs.size() && !a.result.epochs.empty(); ++e)
       all.epochs[e].epsilon = std::max(all.epochs[e].epsilon, a.result.epochs[std::min(e, a.result.epochs.size() - 1)].epsilon);
@@ -112,9 +113,7 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
   std::exception_ptr failure;
   std::mutex failure_lock;
   const auto run_actor = [&](Actor& a) {
-    PartyRun run{a.self, a.data.train.size() > 0 ? &a.data : nullptr, folder / a.self.name, folder / a.self.name / "ledger.jsonl", {}, {}};
-    std::error_code ignored;
-    std::filesystem::remove(run.ledger, ignored);  // nothing leaves this process: every simulation starts unspent
+    PartyRun run{a.self, a.data.train.size() > 0 ? &a.data : nullptr, folder / a.self.name, {}, {}, {}};
     RunHooks own;
     own.stop_requested = hooks.stop_requested;
     if (a.self.party == watched && a.self.lane <= 0) own = hooks;
@@ -122,8 +121,7 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
     hello.protocol = kSessionProtocol;
     hello.site = a.self.name;
     hello.plan_digest = prepared.agreement.digest;
-    hello.sizes = {static_cast<std::uint64_t>(a.data.train.size()), static_cast<std::uint64_t>(a.data.validation.size()),
-                   static_cast<std::uint64_t>(a.data.test.size())};
+    hello.sizes = told_sizes(plan, a.data);
     const Deadline patience = deadline_in(std::chrono::hours(1));
     if (!networked) {
       run.session.sizes = {{a.data.train.size(), a.data.validation.size(), a.data.test.size()}};

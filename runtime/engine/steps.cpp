@@ -10,8 +10,6 @@
 namespace sutura {
 namespace {
 
-constexpr std::int64_t kPassRecords = 256;
-
 std::uint64_t step_id(Purpose purpose, Split split, std::int64_t epoch, std::int64_t index) {
   return static_cast<std::uint64_t>(purpose) << 60 | static_cast<std::uint64_t>(split) << 56 |
          static_cast<std::uint64_t>(epoch) << 32 | static_cast<std::uint64_t>(index);
@@ -37,6 +35,7 @@ StepPlanner::StepPlanner(const StudyConfig& study, std::vector<std::string> lane
   require(lanes_.size() == sizes_.size(), Errc::kInternal, "one size per lane");
   for (std::size_t l = 0; l < lanes_.size(); ++l)
     require(sizes_[l].train > 0, Errc::kData, "site '" + lanes_[l] + "' has no training records");
+  orders_.resize(lanes_.size());
 }
 
 std::int64_t StepPlanner::total(Split split) const {
@@ -115,8 +114,10 @@ std::vector<std::int64_t> StepPlanner::records(const Step& step, const Part& par
   std::vector<std::int64_t> index(static_cast<std::size_t>(part.count));
   std::iota(index.begin(), index.end(), part.begin);
   if (step.purpose != Purpose::kTrain) return index;
-  const auto order = epoch_order(sizes_[part.lane].train, study_.seed, lanes_[part.lane], step.epoch);
-  for (std::int64_t& i : index) i = order[static_cast<std::size_t>(i)];
+  Order& order = orders_[part.lane];
+  if (order.epoch != step.epoch)
+    order = {step.epoch, epoch_order(sizes_[part.lane].train, study_.seed, lanes_[part.lane], step.epoch)};
+  for (std::int64_t& i : index) i = order.records[static_cast<std::size_t>(i)];
   return index;
 }
 

@@ -39,7 +39,7 @@ struct Step {
 ///
 /// `training.batch_size` counts the records of a step. With visit: together a step holds records of all lanes, shared in
 /// proportion to their sizes, so the number of hospitals does not change the size of an update; each record takes part
-/// once per epoch. With in_turn and shuffled a step belongs to one lane.
+/// once per epoch. With in_turn and shuffled a step belongs to one lane. Threads: one (it remembers the last order).
 class StepPlanner {
  public:
   StepPlanner(const StudyConfig& study, std::vector<std::string> lanes, std::vector<LaneSizes> sizes);
@@ -59,8 +59,15 @@ class StepPlanner {
   const StudyConfig& study_;
   std::vector<std::string> lanes_;
   std::vector<LaneSizes> sizes_;
+  struct Order {
+    std::int64_t epoch = -1;
+    std::vector<std::int64_t> records;
+  };
+  mutable std::vector<Order> orders_;  // per lane: the order of the epoch that was asked for last
 };
 
+/// Most records of a lane in one step of a pass.
+inline constexpr std::int64_t kPassRecords = 256;
 /// True if the validation records are evaluated after this epoch (always after the last).
 bool evaluates_after(const TrainingConfig& training, std::int64_t epoch);
 /// Most releases of any one record that a complete run makes.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
 
 #include "runtime/data/load.h"
 #include "runtime/engine/run_folder.h"
@@ -37,10 +38,13 @@ struct GuardStores {
   Ledger ledger;
   Journal journal;
   RowGuard guard;
-  GuardStores(const RowPlan& plan, const PartyRun& run)
-      : ledger(file_store(run.ledger), run.self.name, {plan.budget_epsilon, plan.delta}),
-        journal(file_store(run.folder / ("releases-" + std::to_string(run.session.run) + ".journal")), std::to_string(run.session.run)),
-        guard(plan, run.self.name, ledger, journal) {}
+  GuardStores(const Prepared& prepared, const PartyRun& run)
+      : ledger(run.ledger.empty() ? memory_store() : file_store(run.ledger), run.self.name,
+               {prepared.guard->budget_epsilon, prepared.guard->delta}),
+        journal(run.ledger.empty() ? memory_store() : file_store(run.folder / ("releases-" + std::to_string(run.session.run) + ".journal")),
+                // Rows released under other settings must never be replayed: the plan is part of the name.
+                std::to_string(run.session.run) + ":" + to_hex(prepared.agreement.digest)),
+        guard(*prepared.guard, run.self.name, ledger, journal) {}
 };
 
 }  // namespace
@@ -126,20 +130,50 @@ Instance instance_named(const Plan& plan, const std::string& name) {
   throw Error(Errc::kUsage, "the study has no party or site '" + name + "'; it has " + known);
 }
 
+std::vector<std::uint64_t> told_sizes(const Plan& plan, const SiteData& data) {
+  const auto count = [](const Dataset& d) { return static_cast<std::uint64_t>(d.size()); };
+  if (plan.release_once) return {count(data.train), 0, 0};
+  return {count(data.train), count(data.validation), count(data.test)};
+}
+
+std::size_t largest_frame_bytes(const Prepared& prepared) {
+  constexpr std::int64_t kDescriptorBytes = 64;
+  const std::int64_t records = std::max(prepared.study().training.batch_size, kPassRecords);
+  std::int64_t largest = 4096;
+  for (const Edge& e : prepared.plan.edges) largest = std::max(largest, records * e.row.row_elements() * 4);
+  for (const WeightsEdge& w : prepared.plan.weights) {
+    const std::int64_t rows = w.when == WeightsEdge::When::kRunEnd ? 1 + prepared.study().control_permutations : 1;
+    largest = std::max(largest, rows * prepared.segments.networks[prepared.segments.index(w.segment)].parameter_count() * 4);
+  }
+  return static_cast<std::size_t>(largest + kDescriptorBytes);
+}
+
+bool releases_rows(const Plan& plan, int party) {
+  return std::ranges::any_of(plan.edges, [&](const Edge& e) {
+    return (e.from_party == party && e.activation_guard != GuardKind::kNone) ||
+           (e.to_party == party && e.gradient_guard != GuardKind::kNone);
+  });
+}
+
 PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHooks hooks) {
   const StudyConfig& study = prepared.study();
   const std::string& party = prepared.plan.topology.parties[static_cast<std::size_t>(run.self.party)].name;
   const ComputeConfig compute = compute_of(study, party);
   Context ctx(compute.backend, compute.threads, compute.precision);
-  const StepPlanner planner(study, prepared.plan.lanes, run.session.sizes);
+  std::vector<LaneSizes> sizes = run.session.sizes;
+  if (run.data != nullptr)  // what was not told is still there for this site's own evaluation
+    sizes.at(static_cast<std::size_t>(std::max(0, run.self.lane))) = {run.data->train.size(), run.data->validation.size(), run.data->test.size()};
+  const StepPlanner planner(study, prepared.plan.lanes, sizes);
   RunFolder folder(run.folder, prepared);
 
   std::unique_ptr<GuardStores> stores;
-  const bool releases = std::ranges::any_of(prepared.plan.edges, [&](const Edge& e) {
-    return (e.from_party == run.self.party && e.activation_guard != GuardKind::kNone) ||
-           (e.to_party == run.self.party && e.gradient_guard != GuardKind::kNone);
-  });
-  if (releases) stores = std::make_unique<GuardStores>(*prepared.guard, run);
+  if (releases_rows(prepared.plan, run.self.party)) {
+    if (run.ledger.has_parent_path()) std::filesystem::create_directories(run.ledger.parent_path());
+    stores = std::make_unique<GuardStores>(prepared, run);
+    for (const std::string& note : {stores->ledger.note(), stores->journal.note()})
+      if (!note.empty()) spdlog::warn("{}: {}", run.self.name, note);
+  }
+  const double spent_before = stores ? stores->ledger.total() : 0.0;
 
   // Every channel is counted: what goes out and what comes in, all frames included.
   std::map<std::pair<int, int>, std::unique_ptr<CountingChannel>> counted;
@@ -173,10 +207,13 @@ PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHook
                          std::chrono::milliseconds(static_cast<std::int64_t>(1000.0 * (study.connection ? study.connection->deadline_s : 600.0)))};
   Executor executor(setup, ctx);
   PartyResult result = run_party(executor, hooks);
+  result.epsilon_before = spent_before;
+  result.epsilon_spent = hooks.epsilon();
   result.backend = ctx.description();
   result.dropped = executor.dropped();
   folder.write_weights(executor);
   folder.write_summary(summary_of(prepared, result, run.self.name));
+  if (result.failure) throw *result.failure;
   return result;
 }
 

@@ -38,18 +38,26 @@ Prepared prepare(const LoadedStudy& loaded, const std::vector<Shape>& rows);
 /// One party's records under its own view (party_columns), with its sizes.
 SiteData party_view(const StudyConfig& study, const SiteData& site, const std::string& party);
 
+/// Numbers of records that a data holder tells in HELLO: only those of splits that the plan sends through the network.
+std::vector<std::uint64_t> told_sizes(const Plan& plan, const SiteData& data);
+/// Largest tensor frame that the plan sends, descriptor included.
+std::size_t largest_frame_bytes(const Prepared& prepared);
+/// True if this party releases guarded rows, so that it needs a ledger.
+bool releases_rows(const Plan& plan, int party);
+
 /// What a process needs beside the plan to run.
 struct PartyRun {
   Instance self;
   const SiteData* data = nullptr;
   std::filesystem::path folder;  ///< where this process writes; created
-  std::filesystem::path ledger;  ///< of the data owner, over all runs
+  /// Of the data owner, over all runs. Empty: ledger and journal live in memory, for a simulation that releases nothing.
+  std::filesystem::path ledger;
   std::function<Channel*(int party, int lane)> peer;
   SessionTerms session;
 };
 
-/// Runs one party to its end and writes its folder: metrics, weights, summary. Returns the result and its summary as JSON
-/// text. `hooks` may watch; traffic and epsilon are filled in here.
+/// Runs one party to its end and writes its folder: metrics, weights, summary; also when the run ends early.
+/// `hooks` may watch; traffic and epsilon are filled in here. Errors: what ended the run, after everything is written.
 PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHooks hooks);
 
 /// All parties in this process, as threads that compute one at a time, over in-memory channels, through the same engine.

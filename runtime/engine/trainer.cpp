@@ -1,5 +1,6 @@
 #include "runtime/engine/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -32,8 +33,8 @@ class Run {
       if (!plan_.program(setup_.self.party, Purpose::kLocalEvaluate).empty()) evaluate_locally();
     } catch (const Error& e) {
       tell_peers(e.code());
-      if (e.code() != Errc::kInterrupted) throw;
-      result_.interrupted = true;
+      result_.interrupted = e.code() == Errc::kInterrupted;
+      if (!result_.interrupted) result_.failure = e;
     }
     result_.scores = executor_.scores();
     return std::move(result_);
@@ -140,7 +141,7 @@ class Run {
         for (std::uint32_t l = 0; l < (many ? plan_.lanes.size() : 1); ++l) {
           if (!executor_.active(l)) continue;
           try {
-            send_or_lose(executor_.channel(static_cast<int>(p), l), to_message(Report{j.dump()}), deadline_in(setup_.deadline), "a report");
+            send_or_lose(executor_.channel(static_cast<int>(p), l), to_message(Report{j.dump()}), executor_.patience(), "a report");
           } catch (const PeerLost& lost) {
             if (!many) throw;
             executor_.drop(l, lost);
@@ -150,7 +151,7 @@ class Run {
       return;
     }
     Channel& server = executor_.channel(plan_.party_of(plan_.loss_node), static_cast<std::uint32_t>(std::max(0, setup_.self.lane)));
-    auto answer = server.receive(kControlTag, deadline_in(setup_.deadline));
+    auto answer = server.receive(kControlTag, executor_.patience());
     if (const auto* outcome = std::get_if<Outcome>(&answer))
       throw PeerLost(*outcome == Outcome::kStopped ? Errc::kInterrupted : Errc::kNetwork,
                      outcome_text(*outcome) + " while waiting for the epoch's report");
@@ -167,8 +168,7 @@ class Run {
   // ---- release-once ------------------------------------------------------------------------------------------------
 
   void release_once() {
-    pass(Purpose::kUpload, Split::kTrain, 0);
-    pass(Purpose::kUpload, Split::kValidation, 0);
+    pass(Purpose::kUpload, Split::kTrain, 0);  // records for validation and test never leave
     const bool trains_here = !plan_.program(setup_.self.party, Purpose::kTrain).empty();
     if (!trains_here) {
       EpochRecord r;  // the upload is this party's whole part
@@ -179,27 +179,27 @@ class Run {
       return;
     }
     for (std::int64_t e = 0; e < setup_.study.training.epochs; ++e) close_epoch(train_epoch(e));
-    trained_ = snapshot();
-    train_controls();
-  }
-
-  std::map<std::string, Tensor> snapshot() {
-    std::map<std::string, Tensor> values;
-    for (const WeightsEdge& w : plan_.weights)
-      if (w.when == WeightsEdge::When::kRunEnd && executor_.holds(w.segment))
-        values[w.segment] = executor_.copies(w.segment)[0].params.values().clone();
-    return values;
+    trained_ = executor_.snapshot();
+    try {
+      train_controls();
+    } catch (const Error&) {
+      executor_.restore(trained_);  // what is saved is what was learned, not a half-trained control
+      throw;
+    }
+    executor_.restore(trained_);
   }
 
   /// The same training on stored rows whose labels are permuted within each site: post-processing, no new release.
   void train_controls() {
+    const bool delivered = std::ranges::any_of(plan_.weights, [](const WeightsEdge& w) { return w.when == WeightsEdge::When::kRunEnd; });
+    if (!delivered) return;  // nobody could test them
     const double seconds = result_.seconds;
     const std::int64_t records = result_.records;
     for (std::int64_t k = 0; k < setup_.study.control_permutations; ++k) {
       executor_.restart(static_cast<std::uint64_t>(k));
       executor_.permute_stored_labels(static_cast<std::uint64_t>(k));
       for (std::int64_t e = 0; e < setup_.study.training.epochs; ++e) train_epoch(e);
-      control_weights_.push_back(snapshot());
+      control_weights_.push_back(executor_.snapshot());
     }
     result_.seconds = seconds;
     result_.records = records;
@@ -208,7 +208,7 @@ class Run {
   void hand_over(const WeightsEdge& w) {
     const std::int64_t rows = 1 + (plan_.release_once ? setup_.study.control_permutations : 0);
     if (setup_.self.party == w.from_party) {
-      if (!plan_.release_once) trained_ = snapshot();
+      if (!plan_.release_once) trained_ = executor_.snapshot();
       const Tensor& values = trained_.at(w.segment);
       Tensor all({rows, values.elements()});
       std::memcpy(all.data(), values.data(), values.bytes_size());

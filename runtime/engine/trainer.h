@@ -38,6 +38,9 @@ struct PartyResult {
   Controls controls;
   bool local_evaluation = false;  ///< test was computed at the data holder with clean rows
   bool interrupted = false;
+  std::optional<Error> failure;        ///< what ended the run early; what was learned until then is in the executor
+  double epsilon_spent = 0.0;          ///< by the most-released record in this party's ledger, at the end
+  double epsilon_before = 0.0;         ///< the same when the run began: earlier runs on the same records
   std::string backend;                 ///< what computed it: "onednn 2.6.3, 2 threads, ..."
   std::vector<std::string> dropped;    ///< clients that were lost on the way, with the reason
   double seconds = 0.0;           ///< training steps only
@@ -56,7 +59,7 @@ struct RunHooks {
 };
 
 /// One party's whole run after the session has begun: uploads or epochs, round ends, evaluations, delivery.
-/// Errors: kInterrupted is reported in the result, not thrown; a lost server is thrown as what it said, or kNetwork.
+/// Errors: whatever ends the run early is reported in the result (interrupted, failure), so that what was learned is saved.
 PartyResult run_party(Executor& executor, const RunHooks& hooks);
 
 }  // namespace sutura

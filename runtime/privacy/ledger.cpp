@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/error.h"
 
@@ -58,12 +59,35 @@ bool took(std::string_view& text, char c) {
 
 }  // namespace
 
-Ledger::Ledger(std::unique_ptr<AppendStore> store, std::string owner, Budget budget)
-    : store_(std::move(store)), owner_(std::move(owner)), budget_(budget) {
+Ledger::Ledger(std::unique_ptr<AppendStore> store, std::string owner, Budget budget, std::optional<LedgerSource> source)
+    : store_(std::move(store)), owner_(std::move(owner)), budget_(budget), source_(std::move(source)) {
   require(budget.epsilon > 0 && budget.delta > 0 && budget.delta < 1, Errc::kInvalidArgument,
           "a privacy budget needs epsilon > 0 and delta between 0 and 1");
+  // A caller that lost the digest on the way must not bind the ledger to nothing.
+  require(!source_ || source_->digest != Digest{}, Errc::kInvalidArgument, "a ledger's source has no digest");
   load();
-  if (next_sequence_ == 0) write_line(sealed({{"seq", 0}, {"ledger", kFormat}, {"owner", owner_}}));
+  if (next_sequence_ > 0) return;
+  Json header = {{"seq", 0}, {"ledger", kFormat}, {"owner", owner_}};
+  if (source_) {
+    header["source"] = to_hex(source_->digest);
+    header["numbering"] = source_->numbering;
+  }
+  write_line(sealed(std::move(header)));
+}
+
+/// Compares with the header line, where an unbound ledger has empty texts.
+void Ledger::check_source(std::string_view digest_hex, const std::string& numbering) {
+  readable_only_ = !digest_hex.empty() && !source_;
+  if (!source_) return;
+  require(!digest_hex.empty(), Errc::kData,
+          "this privacy ledger does not say which data file its record numbers belong to: its charges cannot be told to "
+          "records; start a new ledger only if the records are new");
+  require(digest_hex == to_hex(source_->digest), Errc::kData,
+          "the data file has changed since this ledger began: record numbers no longer mean the same records; bring back "
+          "the file as it was, and start a new ledger only if the records are new");
+  require(numbering == source_->numbering, Errc::kData,
+          "this privacy ledger counts records over " + numbering + ", the study over " + source_->numbering +
+              ": record numbers do not mean the same records; read the data file as before");
 }
 
 std::vector<Ledger::Uses> Ledger::counted(std::span<const std::int64_t> records) {
@@ -136,6 +160,8 @@ void Ledger::load_line(std::string_view line) {
     if (next_sequence_ == 0) {
       if (j.at("ledger").get<std::string>() != kFormat) damaged(0);
       require(j.at("owner").get<std::string>() == owner_, Errc::kData, "the privacy ledger belongs to another data owner");
+      const bool bound = j.contains("source");
+      check_source(bound ? j.at("source").get<std::string>() : "", bound ? j.at("numbering").get<std::string>() : "");
     } else {
       if (j.at("prev").get<std::string>() != to_hex(head_)) damaged(next_sequence_);
       const ReleaseKey key{j.at("edge").get<std::uint16_t>(), j.at("step").get<std::uint64_t>(),
@@ -173,6 +199,8 @@ double Ledger::worst_after(const std::vector<Uses>& uses, const DpEvent& event) 
 }
 
 void Ledger::check(const std::vector<Uses>& uses, const DpEvent& event) const {
+  require(!readable_only_, Errc::kInvalidArgument,
+          "this privacy ledger is bound to a data file: opened without it, it can be read but not charged");
   if (const auto* g = std::get_if<GaussianEvent>(&event)) {
     require(std::isfinite(g->noise_multiplier) && g->noise_multiplier > 0, Errc::kInvalidArgument,
             "noise_multiplier must be a positive number");

@@ -26,6 +26,17 @@ std::string_view name(Relation relation) {
   return "unknown";
 }
 
+int wire_shift(DType wire, std::int32_t bound) {
+  const std::int64_t top = wire == DType::kInt8 ? 127 : 32767;
+  const std::int64_t reach = std::int64_t{bound} + 8 * std::int64_t{kNoiseSigma};
+  for (int shift = 0; shift <= 8; ++shift)
+    if ((reach + ((std::int64_t{1} << shift) >> 1)) >> shift <= top) return shift;
+  throw Error(Errc::kConfig, "a released value of up to " + std::to_string(reach) + " (B and 8 noise deviations) does not fit " +
+                                 std::string(name(wire)) +
+                                 (wire == DType::kInt8 ? ": set privacy.wire to int16, or ask for more noise"
+                                                       : ": ask for more noise"));
+}
+
 RowPlan plan_rows(const PrivacyConfig& config, std::uint64_t releases) {
   require(config.mechanism == Mechanism::kRows, Errc::kConfig, "privacy.mechanism is not rows: there is nothing to plan");
   require(std::isfinite(config.epsilon) && config.epsilon > 0, Errc::kConfig, "privacy.epsilon must be > 0");
@@ -57,7 +68,7 @@ RowPlan plan_rows(const PrivacyConfig& config, std::uint64_t releases) {
       config.relation == Relation::kReplaceOneNonnegative ? RowSettings::Sign::kNonnegative : RowSettings::Sign::kSigned;
   plan.settings.fit = config.scale_to_norm ? RowSettings::Fit::kScaleToNorm : RowSettings::Fit::kClip;
   plan.settings.wire = config.wire;
-  plan.settings.shift = config.wire == DType::kInt8 ? 4 : 0;
+  plan.settings.shift = wire_shift(config.wire, plan.settings.bound);
   plan.noise_multiplier = kNoiseSigma / (factor * plan.settings.bound);
   plan.epsilon = gaussian_epsilon(plan.noise_multiplier, static_cast<double>(releases), plan.delta);
   plan.epsilon_per_release = gaussian_epsilon(plan.noise_multiplier, 1.0, plan.delta);

@@ -28,10 +28,15 @@ struct RowPlan {
   DpEvent event() const { return GaussianEvent{noise_multiplier}; }
 };
 
+/// The least shift at which a value of B plus eight noise deviations still fits the wire type, so that saturation neither
+/// biases rows nor loses them: int8 takes 5 up to B = 2031 and at most 8, int16 takes 0 up to B = 30719.
+/// Errors  kConfig where no shift fits (int8 beyond B = 30591).
+int wire_shift(DType wire, std::int32_t bound);
+
 /// Calibrates the noise where it is not configured (so that `releases` releases of one record just fit the budget), turns
 /// it into the integer bound B = floor(sigma_int / (factor z)) and recomputes the claim from B.
-/// Errors  kConfig if the mechanism is not rows, a number is outside its domain, or the noise asked for is beyond sigma_int
-///         (B < 1).
+/// Errors  kConfig if the mechanism is not rows, a number is outside its domain, the noise asked for is beyond sigma_int (B < 1), or
+///         so small that a row does not fit the wire type.
 RowPlan plan_rows(const PrivacyConfig& config, std::uint64_t releases);
 
 }  // namespace sutura

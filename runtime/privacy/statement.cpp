@@ -41,6 +41,18 @@ std::string labels(const PrivacyConfig& config) {
 
 std::string claim(double epsilon, double delta) { return "(" + rounded_up(epsilon) + ", " + short_number(delta) + ")"; }
 
+/// Independent releases of the parts of one record, by all parties: one Gaussian with more releases.
+std::string whole_record(const RowPlan& plan, int parties) {
+  const double all = gaussian_epsilon(plan.noise_multiplier, static_cast<double>(plan.releases) * parties, plan.delta);
+  return " " + std::to_string(parties) + " parties release parts of the same record: for the whole record the claim is " +
+         claim(all, plan.delta) + ".";
+}
+
+std::string unit(const DataConfig& data) {
+  const bool grouped = (data.table && !data.table->group.empty()) || (data.arrays && !data.arrays->train_groups.empty());
+  return grouped ? " Unit record, not patient: a patient's records are released one by one." : "";
+}
+
 }  // namespace
 
 double implementation_delta_log2(double epsilon, std::int64_t row_elements, std::uint64_t releases) {
@@ -63,24 +75,36 @@ std::string rounded_up(double value) {
   return buffer;
 }
 
-std::string privacy_statement(const PrivacyConfig& config, const RowPlan* plan, std::int64_t row_elements, NoiseSource source) {
+std::string privacy_statement(const StudyConfig& study, const RowPlan* plan, std::int64_t row_elements, int releasing_parties,
+                              NoiseSource source) {
+  const PrivacyConfig& config = study.privacy;
   const std::string stamp =
       source == NoiseSource::kTestSeed ? "NOT PRIVATE: the noise is a repeatable test sequence, so nothing below holds. " : "";
   if (config.mechanism == Mechanism::kNone) return stamp + "No guarantee: " + config.because;
   require(plan != nullptr, Errc::kInternal, "a privacy statement needs the plan of its mechanism");
+  const bool parts = releasing_parties > 1;
   if (config.regime == Regime::kMessageNoise) {
     return stamp + "Regime R0 message-noise, " + mechanism(*plan) +
-           ". Per-message local noise level: given the front's weights, one released row is " +
-           claim(plan->epsilon_per_release, plan->delta) + "-indistinguishable in its own record; " + labels(config) + "; " +
+           ". Per-message local noise level: given the front's weights and the scaling, one released row is " +
+           claim(plan->epsilon_per_release, plan->delta) + "-indistinguishable in " +
+           (parts ? "this party's part of its own record" : "its own record") + "; " + labels(config) + "; " +
            noise(plan->epsilon_per_release, row_elements, 1) +
            ". No training guarantee: the front learns from raw records, so later rows depend on earlier records too, and no "
-           "(epsilon, delta) is claimed for the training transcript.";
+           "(epsilon, delta) is claimed for the training transcript." +
+           unit(study.data);
   }
   return stamp + "Regime R1 release-once, " + mechanism(*plan) + ", releases<=" + std::to_string(plan->releases) + ": " +
-         claim(plan->epsilon, plan->delta) +
-         "-DP of the record's features for the transcript seen by the server and all other parties, " + labels(config) + ", " +
+         claim(plan->epsilon, plan->delta) + "-DP of " + (parts ? "this party's part of the record" : "the record") +
+         "'s features for the transcript seen by the server and all other parties, " + labels(config) + ", " +
          noise(plan->epsilon, row_elements, plan->releases) +
-         ". It rests on a frozen front with public weights and on settings fixed before private data was touched.";
+         ". It rests on a frozen front with public weights and on settings fixed before private data was touched." +
+         (parts ? whole_record(*plan, releasing_parties) : "") + unit(study.data);
+}
+
+std::string privacy_statement(const PrivacyConfig& config, const RowPlan* plan, std::int64_t row_elements, NoiseSource source) {
+  StudyConfig study;
+  study.privacy = config;
+  return privacy_statement(study, plan, row_elements, 1, source);
 }
 
 }  // namespace sutura

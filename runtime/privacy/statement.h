@@ -19,6 +19,11 @@ std::string rounded_up(double value);
 /// What may be said about a study's privacy, in one paragraph: the regime, the relation, the integers, and either a claim
 /// with its conditions or the plain words that there is none.
 /// `plan` is required unless the mechanism is none; `row_elements` is the number of values of one released row.
+/// `releasing_parties`: how many parties release a part of the same record (vertical splits); the claim is then each party's
+/// part, and the whole record's is stated beside it. Where records are grouped (patients), the unit is named.
+std::string privacy_statement(const StudyConfig& study, const RowPlan* plan, std::int64_t row_elements, int releasing_parties,
+                              NoiseSource source);
+/// The same for ungrouped records that one party releases whole.
 std::string privacy_statement(const PrivacyConfig& config, const RowPlan* plan, std::int64_t row_elements, NoiseSource source);
 
 }  // namespace sutura

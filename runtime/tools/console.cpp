@@ -114,8 +114,9 @@ void print_result(const Prepared& prepared, const PartyResult& result, const std
          bytes_text(s["bytes_down_per_sample"].get<double>()) + " down\n";
   out += "what leaves\n" + egress_text(prepared.egress);
   out += "privacy\n  " + prepared.statement + "\n";
-  const double spent = s["privacy"].value("row_releases_epsilon", 0.0);
-  if (spent > 0.0) out += "  ledger: the most-released record has spent row epsilon " + figure(spent) + "\n";
+  if (result.epsilon_spent > 0.0)
+    out += "  ledger: the most-released record has spent row epsilon " + figure(result.epsilon_spent) +
+           (result.epsilon_before > 0.0 ? ", of which " + figure(result.epsilon_before) + " in earlier runs" : "") + "\n";
   out += "written to " + folder + "\n";
   std::cout << out << std::flush;
 }
@@ -129,11 +130,7 @@ void on_signal(int) {
 }
 }  // namespace
 
-struct StopSignal::Watcher {
-  std::jthread thread;
-};
-
-StopSignal::StopSignal() {
+void watch_stop_signals() {
   struct sigaction action {};
   action.sa_handler = on_signal;
   ::sigaction(SIGINT, &action, nullptr);
@@ -141,22 +138,18 @@ StopSignal::StopSignal() {
   ::signal(SIGPIPE, SIG_IGN);
 }
 
-StopSignal::~StopSignal() = default;
+bool stop_requested() { return stop_raised.load(); }
 
-bool StopSignal::raised() { return stop_raised.load(); }
-
-void StopSignal::after_raise(std::chrono::milliseconds grace, std::function<void()> action) {
-  watcher_ = std::make_unique<Watcher>();
-  watcher_->thread = std::jthread([grace, action = std::move(action)](const std::stop_token& token) {
-    auto left = grace;
-    // A signal handler can set a flag and no more, so the flag is polled.
-    while (!token.stop_requested() && left.count() > 0) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
-      if (raised()) left -= std::chrono::milliseconds(50);
-    }
-    if (!token.stop_requested()) action();
-  });
-}
+StopWatcher::StopWatcher(std::chrono::milliseconds grace, std::function<void()> action)
+    : thread_([grace, action = std::move(action)](const std::stop_token& token) {
+        auto left = grace;
+        // A signal handler can set a flag and no more, so the flag is polled.
+        while (!token.stop_requested() && left.count() > 0) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(50));
+          if (sutura::stop_requested()) left -= std::chrono::milliseconds(50);
+        }
+        if (!token.stop_requested()) action();
+      }) {}
 
 int run_program(const std::function<int()>& body) {
   try {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "runtime/engine/study_run.h"
 
@@ -34,19 +35,18 @@ void print_result(const Prepared& prepared, const PartyResult& result, const std
 /// One JSON object on stdout.
 void print_json(const std::string& text);
 
-/// A flag that SIGINT and SIGTERM raise; a second signal ends the process at once (exit 130). One per process.
-class StopSignal {
+/// SIGINT and SIGTERM raise a flag from here on; a second signal ends the process at once (exit 130).
+void watch_stop_signals();
+bool stop_requested();
+
+/// Runs `action` on a thread of its own `grace` after a stop was requested, unless this object is gone by then: to wake a
+/// party that still waits for a peer and so cannot finish its step. Declare it after what `action` touches.
+class StopWatcher {
  public:
-  StopSignal();
-  static bool raised();
-  /// Runs `action` on a watcher thread `grace` after the flag was raised, unless this object is gone by then: to wake a
-  /// party that still waits for a peer and so cannot finish its step.
-  void after_raise(std::chrono::milliseconds grace, std::function<void()> action);
-  ~StopSignal();
+  StopWatcher(std::chrono::milliseconds grace, std::function<void()> action);
 
  private:
-  struct Watcher;
-  std::unique_ptr<Watcher> watcher_;
+  std::jthread thread_;
 };
 
 /// Runs a program's body: prints errors on stderr and returns the documented exit status.

@@ -28,16 +28,21 @@ std::filesystem::path run_folder(const StudyArguments& a, const StudyConfig& stu
 
 /// --check and --print-config end here: true if one of them was asked for.
 bool inspected(const StudyArguments& a, const LoadedStudy& loaded) {
-  if (a.print_config) std::cout << print_config(loaded);
-  if (a.check && !a.print_config) std::cout << a.config << ": ok, study '" << loaded.config.study << "'\n";
-  return a.check || a.print_config;
+  if (!a.check && !a.print_config) return false;
+  if (a.json)
+    print_json(nlohmann::json{{"ok", true}, {"study", loaded.config.study}, {"config", print_config(loaded)}}.dump());
+  else if (a.print_config)
+    std::cout << print_config(loaded);
+  else
+    std::cout << a.config << ": ok, study '" << loaded.config.study << "'\n";
+  return true;
 }
 
 Progress::Style style_of(const StudyArguments& a) { return a.quiet ? Progress::Style::kOff : Progress::Style::kAuto; }
 
 RunHooks hooks_for(Progress& progress) {
   RunHooks h;
-  h.stop_requested = [] { return StopSignal::raised(); };
+  h.stop_requested = [] { return stop_requested(); };
   h.on_step = [&progress](const Step& s, const StepResult& r) { progress.step(s, r); };
   h.on_epoch = [&progress](const EpochRecord& r) { progress.epoch(r); };
   return h;
@@ -69,18 +74,34 @@ std::vector<Shape> stated_rows(const LoadedStudy& loaded) {
   }
 }
 
-std::filesystem::path key_path(std::filesystem::path path, const std::string& site) {
+std::chrono::milliseconds silence(const ConnectionConfig& c) {
+  return std::chrono::milliseconds(static_cast<std::int64_t>(1000.0 * c.deadline_s));
+}
+
+std::filesystem::path at_site(const std::filesystem::path& path, const std::string& site) {
+  static constexpr std::string_view kMark = "{site}";
   std::string text = path.string();
-  if (const auto at = text.find("{site}"); at != std::string::npos) text.replace(at, 6, site);
+  for (auto at = text.find(kMark); at != std::string::npos; at = text.find(kMark, at + site.size())) text.replace(at, kMark.size(), site);
   return text;
 }
 
-std::filesystem::path ledger_path(const ConnectionConfig& c, const std::filesystem::path& folder, const std::string& site) {
-  return c.ledger.empty() ? folder / "ledger.jsonl" : key_path(c.ledger, site);
+/// Where a party's privacy ledger is kept; what decides how much may be released has no default.
+std::filesystem::path ledger_of(const LoadedStudy& loaded, const Prepared& prepared, const Instance& self) {
+  const ConnectionConfig& c = *loaded.config.connection;
+  if (!releases_rows(prepared.plan, self.party)) return {};
+  if (c.ledger.empty())
+    throw Error(Errc::kConfig, loaded.finding("connection", "'" + self.name + "' releases guarded rows and needs connection.ledger, the "
+                                              "file that counts them over all runs", "connection: {ledger: /var/lib/sutura/{site}.ledger}"));
+  return at_site(c.ledger, self.name);
 }
 
-std::chrono::milliseconds silence(const ConnectionConfig& c) {
-  return std::chrono::milliseconds(static_cast<std::int64_t>(1000.0 * c.deadline_s));
+/// The link of a study: room for its largest frame, and silence after which a peer counts as gone.
+LinkSettings link_of(const Prepared& prepared, const ConnectionConfig& c) {
+  LinkSettings s;
+  s.window = prepared.plan.window;
+  s.max_frame_bytes = largest_frame_bytes(prepared);
+  s.peer_timeout = silence(c);
+  return s;
 }
 
 std::uint64_t random_number() {
@@ -105,7 +126,7 @@ void add_study_arguments(CLI::App& app, StudyArguments& a) {
 int simulate_command(const StudyArguments& a) {
   const LoadedStudy loaded = load_study(a.config, a.overrides);
   if (inspected(a, loaded)) return 0;
-  const StopSignal signals;
+  watch_stop_signals();
   const std::vector<SiteData> sites = load_sites(loaded.config.data, loaded.config.seed);
   const Prepared prepared = prepare(loaded, feature_rows(loaded.config, &sites.at(0)));
   const auto folder = run_folder(a, loaded.config);
@@ -143,7 +164,7 @@ int plan_command(const StudyArguments& a) {
 int server_command(const StudyArguments& a) {
   const LoadedStudy loaded = load_study(a.config, a.overrides);
   if (inspected(a, loaded)) return 0;
-  StopSignal signals;
+  watch_stop_signals();
   const ConnectionConfig& c = connection_of(loaded);
   const Prepared prepared = prepare(loaded, stated_rows(loaded));
   const auto server = std::find_if(prepared.plan.topology.parties.begin(), prepared.plan.topology.parties.end(),
@@ -151,10 +172,11 @@ int server_command(const StudyArguments& a) {
   if (server == prepared.plan.topology.parties.end())
     throw Error(Errc::kConfig, loaded.finding("topology", "this topology has no server: use 'sutura simulate'"));
   const Instance self = instance_named(prepared.plan, server->name);
+  const auto ledger = ledger_of(loaded, prepared, self);
   if (c.authorised.empty())
     throw Error(Errc::kConfig, loaded.finding("connection", "the server needs 'authorised': the file of sites and their public keys"));
-  ServerSecurity security{load_secret(c.secret_key), load_authorised(c.authorised)};
-  ServerEndpoint endpoint(c.endpoint, std::move(security));
+  ServerSecurity security{load_secret(at_site(c.secret_key, self.name)), load_authorised(c.authorised)};
+  ServerEndpoint endpoint(c.endpoint, std::move(security), link_of(prepared, c));
   const auto log = [&](const std::string& text) {
     if (!a.quiet) std::cerr << text << std::endl;
   };
@@ -164,7 +186,7 @@ int server_command(const StudyArguments& a) {
   Reception reception(prepared.plan, prepared.agreement, random_number());
   const auto next = [&](Deadline deadline) -> std::unique_ptr<Arrival> {
     while (std::chrono::steady_clock::now() < deadline) {
-      if (StopSignal::raised()) throw Error(Errc::kInterrupted, "stopped while waiting for the clients");
+      if (stop_requested()) throw Error(Errc::kInterrupted, "stopped while waiting for the clients");
       auto arrival = std::make_unique<Arrival>();
       arrival->channel = endpoint.accept(arrival->name, std::min(deadline, deadline_in(std::chrono::milliseconds(200))));
       if (arrival->channel != nullptr) return arrival;
@@ -173,8 +195,8 @@ int server_command(const StudyArguments& a) {
   };
   const SessionTerms session = reception.wait_for_all(next, deadline_in(silence(c)), log);
   Progress progress(prepared, StepPlanner(loaded.config, prepared.plan.lanes, session.sizes).total_steps(), style_of(a));
-  signals.after_raise(kGrace, [&endpoint] { endpoint.stop(); });
-  const PartyRun run{self, nullptr, folder, ledger_path(c, folder, self.name), [&](int party, int lane) { return reception.channel(party, lane); }, session};
+  const StopWatcher watcher(kGrace, [&endpoint] { endpoint.stop(); });
+  const PartyRun run{self, nullptr, folder, ledger, [&](int party, int lane) { return reception.channel(party, lane); }, session};
   const PartyResult result = run_and_write(prepared, run, hooks_for(progress));
   return finish(a, prepared, result, self.name, folder);
 }
@@ -182,7 +204,7 @@ int server_command(const StudyArguments& a) {
 int client_command(const StudyArguments& a, const std::string& site) {
   const LoadedStudy loaded = load_study(a.config, a.overrides);
   if (inspected(a, loaded)) return 0;
-  StopSignal signals;
+  watch_stop_signals();
   const StudyConfig& study = loaded.config;
   const ConnectionConfig& c = connection_of(loaded);
   const bool replica = std::ranges::find(study.data.sites, site) != study.data.sites.end();
@@ -195,19 +217,20 @@ int client_command(const StudyArguments& a, const std::string& site) {
   const std::string& party = prepared.plan.topology.parties[static_cast<std::size_t>(self.party)].name;
   require(prepared.plan.topology.parties[static_cast<std::size_t>(self.party)].role == Role::kClient, Errc::kUsage,
           "'" + site + "' is the server: use sutura-server");
+  const auto ledger = ledger_of(loaded, prepared, self);
   const SiteData data = party_view(study, whole, party);
 
-  ClientEndpoint endpoint(c.endpoint, load_public(c.server_public_key), load_secret(key_path(c.secret_key, site)));
+  ClientEndpoint endpoint(c.endpoint, load_public(c.server_public_key), load_secret(at_site(c.secret_key, site)),
+                          link_of(prepared, c));
   Hello hello;
   hello.protocol = kSessionProtocol;
   hello.software = kVersionText;
   hello.backend = std::string(name(compute_of(study, party).backend));
   hello.site = site;
   hello.plan_digest = prepared.agreement.digest;
-  hello.sizes = {static_cast<std::uint64_t>(data.train.size()), static_cast<std::uint64_t>(data.validation.size()),
-                 static_cast<std::uint64_t>(data.test.size())};
+  hello.sizes = told_sizes(prepared.plan, data);
   hello.nonce = random_number();
-  signals.after_raise(kGrace, [&endpoint] { endpoint.stop(); });
+  const StopWatcher watcher(kGrace, [&endpoint] { endpoint.stop(); });
   const auto explain = [&](const std::string& theirs) {
     const std::string text = explain_difference(loaded, theirs, "server");
     return text.empty() ? std::string("the server's study differs") : text;
@@ -216,7 +239,7 @@ int client_command(const StudyArguments& a, const std::string& site) {
   const SessionTerms session = join_session(endpoint.channel(), hello, prepared.plan, explain, deadline_in(silence(c)));
   const auto folder = run_folder(a, study) / site;
   Progress progress(prepared, StepPlanner(study, prepared.plan.lanes, session.sizes).total_steps(), style_of(a));
-  const PartyRun run{self, &data, folder, ledger_path(c, folder, site), [&](int, int) { return &endpoint.channel(); }, session};
+  const PartyRun run{self, &data, folder, ledger, [&](int, int) { return &endpoint.channel(); }, session};
   const PartyResult result = run_and_write(prepared, run, hooks_for(progress));
   return finish(a, prepared, result, site, folder);
 }

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "runtime/topology/plan.h"
+#include "runtime/topology/plan_checks.h"
 
 namespace sutura {
 namespace {
@@ -162,47 +163,6 @@ void find_edges(Plan& plan, const StudyConfig& study) {
     e.text = t.routes[r].from + ">" + t.routes[r].to;
     if (node_of(plan, e.from).kind == NodeKind::kFeatures) refuse("the route " + e.text + " would send raw records");
     plan.edges.push_back(e);
-  }
-}
-
-/// Everything before `node`, itself included.
-void collect_upstream(const Plan& plan, int node, std::vector<bool>& seen) {
-  seen[static_cast<std::size_t>(node)] = true;
-  for (const int i : wiring_of(plan, node).inputs)
-    if (!seen[static_cast<std::size_t>(i)]) collect_upstream(plan, i, seen);
-}
-
-void check_privacy(const Plan& plan, const StudyConfig& study, const Segments& segments) {
-  bool guarded = false;
-  for (const Edge& e : plan.edges) {
-    if (e.labels && !study.privacy.labels)
-      refuse("the route " + e.text + " sends labels: say 'privacy.labels: public' or keep the loss with the label holder");
-    if (e.activation_guard == GuardKind::kNone && e.gradient_guard == GuardKind::kNone) continue;
-    guarded = true;
-    std::vector<bool> upstream(plan.topology.nodes.size(), false);
-    // A gradient row comes from the loss: layers behind the cut mix records into it as well.
-    collect_upstream(plan, e.gradient_guard != GuardKind::kNone ? plan.loss_node : e.from, upstream);
-    for (std::size_t n = 0; n < upstream.size(); ++n) {
-      const NodeConfig& node = plan.topology.nodes[n];
-      if (!upstream[n] || node.kind != NodeKind::kSegment) continue;
-      const Network& net = segments.networks[segments.index(node.segment)];
-      for (std::size_t l = 0; l < net.size(); ++l)
-        if (net.layer(l).couples_records())
-          refuse("layer '" + net.layer(l).name() + "' mixes the records of a batch before the guarded route " + e.text +
-                 ": use group norm");
-    }
-  }
-  if (study.privacy.mechanism == Mechanism::kRows && !guarded && !plan.edges.empty())
-    refuse("privacy.mechanism is 'rows', but no route between parties has a guard");
-  if (!plan.release_once) return;
-  for (const Edge& e : plan.edges) {
-    if (e.gradient)
-      refuse("release-once needs a frozen front, but a segment before the route " + e.text +
-             " trains: list it under network.frozen");
-    if (!e.labels && e.activation_guard == GuardKind::kNone)
-      refuse("release-once needs 'activation: {guard: rows}' on the route " + e.text);
-    if (plan.topology.parties[static_cast<std::size_t>(e.to_party)].role != Role::kServer)
-      refuse("release-once: the route " + e.text + " does not end at the server");
   }
 }
 
@@ -444,14 +404,14 @@ Plan compile(const StudyConfig& study, const Segments& segments, const std::vect
       plan.loss_node = static_cast<int>(n);
     }
   if (plan.loss_node < 0) refuse("there is no loss");
-  std::vector<bool> reaches_loss(plan.topology.nodes.size(), false);
-  collect_upstream(plan, plan.loss_node, reaches_loss);
+  const std::vector<bool> reaches_loss = upstream_of(plan, plan.loss_node);
   for (std::size_t n = 0; n < reaches_loss.size(); ++n)
     if (!reaches_loss[n] && plan.topology.nodes[n].kind == NodeKind::kSegment)
       refuse("the loss cannot be reached from segment '" + plan.topology.nodes[n].name + "'");
 
   infer_shapes(plan, order, segments, feature_rows);
   mark_gradients(plan, study, order, segments);
+  check_backward(plan, segments);
   find_edges(plan, study);
   check_privacy(plan, study, segments);
   find_weights(plan, study);

@@ -11,6 +11,18 @@ std::string padded(const std::string& s, std::size_t width) {
   return s + std::string(width > s.size() ? width - s.size() : 0, ' ');
 }
 
+/// Release-once: a segment that trains at the server sees stored rows, which are guarded, and labels; nothing else.
+bool learned_from_stored_rows(const Plan& plan, const std::string& segment) {
+  if (!plan.release_once) return false;
+  for (std::size_t n = 0; n < plan.topology.nodes.size(); ++n) {
+    const NodeConfig& node = plan.topology.nodes[n];
+    if (node.kind == NodeKind::kSegment && node.segment == segment)
+      return plan.trains[n] &&
+             plan.topology.parties[static_cast<std::size_t>(plan.party_of(static_cast<int>(n)))].role == Role::kServer;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::vector<EgressLine> egress_list(const Plan& plan, const StudyConfig& study, const std::string& guard_text) {
@@ -19,6 +31,8 @@ std::vector<EgressLine> egress_list(const Plan& plan, const StudyConfig& study, 
                                 ? "UNPROTECTED, because: " + study.privacy.because
                                 : "UNPROTECTED";
   const auto codec = [](Codec c) { return c == Codec::kBfloat16 ? " as bf16" : " as f32"; };
+  const bool labels_cross = std::any_of(plan.edges.begin(), plan.edges.end(), [](const Edge& e) { return e.labels; });
+  const std::string with_labels = labels_cross ? " and public labels" : "";
   const std::string once = plan.release_once ? ", once per record" : "";
   for (const Edge& e : plan.edges) {
     const std::string from = party_name(plan, e.from_party);
@@ -37,14 +51,17 @@ std::vector<EgressLine> egress_list(const Plan& plan, const StudyConfig& study, 
   for (const WeightsEdge& w : plan.weights)
     lines.push_back({party_name(plan, w.from_party), party_name(plan, w.to_party),
                      "weights " + w.segment + (w.when == WeightsEdge::When::kRoundEnd ? ", every round" : ", at the end"),
-                     plan.release_once ? "computed from guarded rows alone" : clear});
+                     learned_from_stored_rows(plan, w.segment) ? "computed from guarded rows alone" + with_labels : clear});
   const auto& parties = plan.topology.parties;
   const auto is_server = [](const PartyConfig& p) { return p.role == Role::kServer; };
-  if (std::any_of(parties.begin(), parties.end(), is_server))
-    lines.push_back({"every party", "server", "numbers of records per split, software version", "UNPROTECTED"});
+  if (const auto server = std::find_if(parties.begin(), parties.end(), is_server); server != parties.end()) {
+    lines.push_back(
+        {"every party", server->name, "numbers of records per split, numeric backend, software version", "UNPROTECTED"});
+    lines.push_back({server->name, "every party", "numbers of records per split of every site", "UNPROTECTED"});
+  }
   const int loss_party = plan.party_of(plan.loss_node);
   if (is_server(parties[static_cast<std::size_t>(loss_party)]) && !plan.release_once)
-    lines.push_back({party_name(plan, loss_party), "every party", "metrics of each evaluation", "UNPROTECTED"});
+    lines.push_back({party_name(plan, loss_party), "every party", "training loss and metrics of each epoch", "UNPROTECTED"});
   return lines;
 }
 

@@ -114,8 +114,17 @@ struct Segments {
 
 /// Checks the graph and compiles it: a pure function of the study and of the shape of one record ([1, ...]) at each
 /// feature source. Errors: kConfig naming the node, route or segment (cycle, unreachable loss, missing labels, a guard
-/// that the regime needs, a coupling layer before a private cut, a program that cannot progress).
+/// that the regime needs, a coupling layer before a private cut, a layer without a backward on a gradient's way, a privacy
+/// setting that would claim too much, a program that cannot progress).
 Plan compile(const StudyConfig& study, const Segments& segments, const std::vector<Shape>& feature_rows);
+
+/// Guarded messages through which one record passes at its holder in one pass over the data: activation guards leaving a
+/// party plus gradient guards leaving it, the largest number over parties; 0 where nothing is guarded. Releases of one
+/// record are this number times the passes that release (epochs, or 1 with release-once).
+std::int64_t releases_per_record(const Plan& plan);
+/// Client parties that release rows. Replicas of a party hold different records and count as one; more
+/// than one means that each releases its part of the same record.
+int releasing_parties(const Plan& plan);
 
 /// Builds the segments: cuts the whole network or builds each one, following shapes through the graph.
 Segments build_segments(const StudyConfig& study, const std::vector<Shape>& feature_rows, std::int64_t outputs);

@@ -56,8 +56,8 @@ TEST_P(SmallOnednn, AgreesToFloatTolerance) {
   // Plain descent keeps a rounding difference a rounding difference.
   split.optimizer = whole.optimizer = "{name: sgd, learning_rate: 0.02, momentum: 0.5}";
   const Trained a = run(split, data), b = run(whole, data);
-  EXPECT_LT(relative_distance(a.weights(), b.weights()), 1e-4);
-  EXPECT_NEAR(a.losses()[0], b.losses()[0], 1e-4);
+  EXPECT_LT(relative_distance(a.weights(), b.weights()), 1e-5);
+  EXPECT_NEAR(a.losses()[0], b.losses()[0], 1e-5);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "tests/integration/trial.h"
 
+#include <algorithm>
+
 #include <stdlib.h>
 
 #include <fstream>
@@ -81,6 +83,10 @@ Overrides Trial::client_overrides(const Overrides& own) const {
   Overrides all = shared;
   all.insert(all.end(), {"connection.endpoint=" + endpoint_, "connection.secret_key=" + key("{site}.secret").string(),
                          "connection.server_public_key=" + key("server.public").string()});
+  // A client that says nothing else begins unspent.
+  const auto names_ledger = [](const std::string& text) { return text.starts_with("connection.ledger="); };
+  if (std::ranges::none_of(own, names_ledger) && std::ranges::none_of(shared, names_ledger))
+    all.push_back("connection.ledger=" + (folder() / ("fresh_" + std::to_string(++fresh_ledgers_) + "_{site}.ledger")).string());
   all.insert(all.end(), own.begin(), own.end());
   return all;
 }

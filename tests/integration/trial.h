@@ -61,6 +61,7 @@ class Trial : public ::testing::Test {
  private:
   std::filesystem::path folder_;
   std::string endpoint_;
+  mutable int fresh_ledgers_ = 0;
 };
 
 /// Content of a file, whole.

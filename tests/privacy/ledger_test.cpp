@@ -1,12 +1,16 @@
 #include "runtime/privacy/ledger.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 #include <numeric>
+#include <optional>
+#include <string>
 
 #include "core/error.h"
 #include "core/random/philox.h"
@@ -149,6 +153,80 @@ TEST(Ledger, RefusesAnyChangedByteOfACompleteLine) {
   }
   EXPECT_EQ(code_of([&] { Ledger(store_on(disk), "hospital_b", kLoose); }), Errc::kData);
   EXPECT_NO_THROW(Ledger(store_on(disk), "hospital_a", kLoose));
+}
+
+const LedgerSource kFile = {blake2b(as_bytes("the file")), "rows below a header line"};
+
+std::string refusal(Disk& disk, const std::optional<LedgerSource>& source) {
+  const Bytes before = disk.bytes;
+  try {
+    Ledger(store_on(disk), "h", kLoose, source);
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Errc::kData);
+    EXPECT_EQ(disk.bytes, before);
+    return e.what();
+  }
+  return "";
+}
+
+TEST(Ledger, GoesOnOnlyWithTheDataFileThatItBeganWith) {
+  Disk disk;
+  {
+    Ledger ledger(store_on(disk), "h", kLoose, kFile);
+    ledger.charge("r", {0, 0, 0, 0}, range(0, 9), kEvent);
+  }
+  EXPECT_EQ(refusal(disk, kFile), "");
+  LedgerSource changed = kFile;
+  changed.digest[31] ^= std::byte{1};
+  EXPECT_THAT(refusal(disk, changed),
+              ::testing::AllOf(::testing::HasSubstr("the data file has changed since this ledger began: record numbers no "
+                                                    "longer mean the same records"),
+                               ::testing::HasSubstr("a new ledger only if the records are new")));
+  LedgerSource recounted = kFile;
+  recounted.numbering = "rows, no header line";
+  EXPECT_THAT(refusal(disk, recounted), ::testing::HasSubstr("counts records over rows below a header line, the study over "
+                                                             "rows, no header line"));
+  Ledger again(store_on(disk), "h", kLoose, kFile);
+  again.charge("r", {0, 1, 0, 0}, range(5, 14), kEvent);
+  EXPECT_EQ(again.releases(5), 2u);
+  EXPECT_EQ(again.releases(14), 1u);
+}
+
+TEST(Ledger, OpenedWithoutItsDataFileCanOnlyBeRead) {
+  Disk disk;
+  Ledger(store_on(disk), "h", kLoose, kFile).charge("r", {0, 0, 0, 0}, range(0, 9), kEvent);
+  const Bytes before = disk.bytes;
+  for (const Budget& budget : {kLoose, Budget{std::numeric_limits<double>::infinity(), 1e-5}}) {
+    Ledger reader(store_on(disk), "h", budget);
+    EXPECT_EQ(reader.releases(9), 1u);
+    EXPECT_GT(reader.total(), 0.0);
+    EXPECT_EQ(code_of([&] { reader.check(range(0, 0), kEvent); }), Errc::kInvalidArgument);
+    EXPECT_EQ(code_of([&] { reader.charge("r", {0, 1, 0, 0}, range(0, 0), kEvent); }), Errc::kInvalidArgument);
+  }
+  EXPECT_EQ(disk.bytes, before);
+}
+
+TEST(Ledger, WithoutASourceIsNotTakenForAStudy) {
+  Disk disk;
+  Ledger(store_on(disk), "h", kLoose).charge("r", {0, 0, 0, 0}, range(0, 9), kEvent);
+  EXPECT_THAT(refusal(disk, kFile), ::testing::HasSubstr("does not say which data file"));
+  EXPECT_EQ(refusal(disk, std::nullopt), "");  // an audit goes on as before
+  Disk fresh;
+  EXPECT_EQ(code_of([&] { Ledger(store_on(fresh), "h", kLoose, LedgerSource{}); }), Errc::kInvalidArgument);
+  EXPECT_TRUE(fresh.bytes.empty());
+}
+
+TEST(Ledger, HeaderCutAtEveryByteIsBoundAgainAndAChangedOneIsRefused) {
+  Disk disk;
+  { Ledger ledger(store_on(disk), "h", kLoose, kFile); }
+  for (std::size_t size = 0; size < disk.bytes.size(); ++size) {
+    Disk cut{Bytes(disk.bytes.begin(), disk.bytes.begin() + static_cast<std::ptrdiff_t>(size)), -1};
+    { Ledger ledger(store_on(cut), "h", kLoose, kFile); }
+    ASSERT_EQ(cut.bytes, disk.bytes) << size;
+    Disk changed = disk;
+    changed.bytes[size] ^= std::byte{1};
+    if (size + 1 < disk.bytes.size()) ASSERT_NE(refusal(changed, kFile), "") << size;
+  }
 }
 
 TEST(Ledger, StaysSmallAndRefusesNonsense) {

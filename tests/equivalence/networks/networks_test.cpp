@@ -106,9 +106,9 @@ TEST_P(Networks, OnednnAgreesToFloatTolerance) {
                                        {chain_topology("hospital"), net.chain}}) {
     SCOPED_TRACE("cuts " + cuts);
     const Trained split = with(topology, cuts, "onednn", "0.02");
-    EXPECT_LT(relative_distance(split.weights(), whole.weights()), 1e-4);
-    EXPECT_LT(relative_distance(split.weights(), reference.weights()), 1e-4);
-    for (std::size_t e = 0; e < split.losses().size(); ++e) EXPECT_NEAR(split.losses()[e], reference.losses()[e], 1e-4);
+    EXPECT_LT(relative_distance(split.weights(), whole.weights()), 1e-5);
+    EXPECT_LT(relative_distance(split.weights(), reference.weights()), 1e-5);
+    for (std::size_t e = 0; e < split.losses().size(); ++e) EXPECT_NEAR(split.losses()[e], reference.losses()[e], 1e-5);
     EXPECT_THAT(split.result.backend, ::testing::HasSubstr("onednn"));
   }
   // The tolerance is far below what training does to the weights.
