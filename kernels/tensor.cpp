@@ -48,10 +48,10 @@ Tensor Tensor::borrow(void* data, const Shape& shape, DType dtype) {
   return t;
 }
 
-void Tensor::check_type(std::size_t element_bytes) const {
+void Tensor::check_type(DType wanted) const {
   require(data_ != nullptr, Errc::kInvalidArgument, "an empty tensor was read");
-  require(element_bytes == size_bytes(dtype_), Errc::kInvalidArgument,
-          "a tensor of " + std::string(name(dtype_)) + " was read as another type");
+  if (wanted != dtype_)
+    throw Error(Errc::kInvalidArgument, "a tensor of " + std::string(name(dtype_)) + " was read as " + std::string(name(wanted)));
 }
 
 std::span<float> Tensor::f32() {
@@ -73,13 +73,12 @@ Tensor Tensor::clone() const {
 Tensor Tensor::reshaped(const Shape& shape) && {
   require(shape.elements() == elements(), Errc::kShapeMismatch, "cannot view " + shape_.text() + " as " + shape.text());
   Tensor t = std::move(*this);
-  data_ = nullptr;
   t.shape_ = shape;
   return t;
 }
 
 Tensor Tensor::rows(std::int64_t begin, std::int64_t count) const {
-  require(shape_.rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= shape_[0], Errc::kShapeMismatch,
+  require(shape_.rank() >= 1 && begin >= 0 && count >= 0 && begin <= shape_[0] && count <= shape_[0] - begin, Errc::kShapeMismatch,
           "rows outside " + shape_.text());
   const auto stride = static_cast<std::size_t>(shape_.row_elements()) * size_bytes(dtype_);
   return borrow(static_cast<std::byte*>(data_) + static_cast<std::size_t>(begin) * stride, shape_.with_batch(count), dtype_);

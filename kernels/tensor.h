@@ -2,6 +2,8 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <type_traits>
+#include <utility>
 
 #include "core/bytes.h"
 #include "core/dtype.h"
@@ -22,8 +24,16 @@ class Tensor {
   /// A view on memory that outlives it.
   static Tensor borrow(void* data, const Shape& shape, DType dtype = DType::kFloat32);
   static Tensor borrow(const Tensor& other) { return borrow(other.data_, other.shape_, other.dtype_); }
-  Tensor(Tensor&&) noexcept = default;
-  Tensor& operator=(Tensor&&) noexcept = default;
+  /// The source is empty afterwards.
+  Tensor(Tensor&& other) noexcept
+      : owned_(std::move(other.owned_)), data_(std::exchange(other.data_, nullptr)), shape_(other.shape_), dtype_(other.dtype_) {}
+  Tensor& operator=(Tensor&& other) noexcept {
+    owned_ = std::move(other.owned_);
+    data_ = std::exchange(other.data_, nullptr);
+    shape_ = other.shape_;
+    dtype_ = other.dtype_;
+    return *this;
+  }
 
   bool defined() const { return data_ != nullptr; }
   const Shape& shape() const { return shape_; }
@@ -35,12 +45,12 @@ class Tensor {
   /// Typed access. Errors: kInvalidArgument if T is not the element type.
   template <class T>
   std::span<T> as() {
-    check_type(sizeof(T));
+    check_type(dtype_of<T>());
     return {static_cast<T*>(data_), static_cast<std::size_t>(elements())};
   }
   template <class T>
   std::span<const T> as() const {
-    check_type(sizeof(T));
+    check_type(dtype_of<T>());
     return {static_cast<const T*>(data_), static_cast<std::size_t>(elements())};
   }
   std::span<float> f32();
@@ -55,7 +65,17 @@ class Tensor {
   Tensor rows(std::int64_t begin, std::int64_t count) const;
 
  private:
-  void check_type(std::size_t element_bytes) const;
+  template <class T>
+  static constexpr DType dtype_of() {
+    if constexpr (std::is_same_v<T, float>) return DType::kFloat32;
+    if constexpr (std::is_same_v<T, bf16>) return DType::kBfloat16;
+    if constexpr (std::is_same_v<T, std::int8_t>) return DType::kInt8;
+    if constexpr (std::is_same_v<T, std::int16_t>) return DType::kInt16;
+    if constexpr (std::is_same_v<T, std::int32_t>) return DType::kInt32;
+    if constexpr (std::is_same_v<T, std::uint8_t>) return DType::kUint8;
+    if constexpr (std::is_same_v<T, double>) return DType::kFloat64;
+  }
+  void check_type(DType wanted) const;
   struct Free {
     void operator()(void* p) const;
   };

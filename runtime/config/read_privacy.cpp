@@ -54,7 +54,8 @@ void read_privacy(Section& root, PrivacyConfig& privacy) {
                     "calibrated so that the planned releases just fit the budget"},
                    {.above = 0}, privacy.noise_multiplier);
     section.number({"clip_norm", "`rows`: L2 norm that rows are clipped to.", Need::kRequired}, {.above = 0}, privacy.clip_norm);
-    section.flag({"scale_to_norm", "`rows`: rows are scaled up to the norm too, not only down; not with a guarded gradient."}, privacy.scale_to_norm);
+    section.flag({"scale_to_norm", "`rows`: rows are scaled up to the norm too, not only down; not with a guarded gradient."},
+                 privacy.scale_to_norm);
     section.choice({"wire", "`rows`: integer type of a released value.", Need::kRequired}, kWires, wire);
     privacy.regime = regime.value_or(privacy.regime);
     privacy.relation = relation.value_or(privacy.relation);

@@ -20,7 +20,8 @@ struct ArrayRecords {
 /// Reads features and labels from `path` (a .npz or a folder of .npy) under the names in `config`.
 /// Shapes: rows [N, D]; images [N, H, W] become [N, H, W, 1]; signals [N, L] become [N, 1, L, 1], [N, L, C] [N, 1, L,
 /// C]. Labels [N] or [N, 1]: whole numbers in 0..classes-1, or targets when `classes` is 0. Errors: kConfig for
-/// settings that contradict each other, one array in two splits among them; kData with file and member, and the record where one is at fault.
+/// settings that contradict each other, one array in two splits among them; kData with file and member, and the record
+/// where one is at fault.
 ArrayRecords read_arrays(const std::filesystem::path& path, const ArraysConfig& config);
 
 }  // namespace sutura

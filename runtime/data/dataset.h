@@ -35,10 +35,10 @@ struct SiteData {
   std::vector<std::string> feature_names;    ///< tables: one per column of `features`
   std::vector<std::string> feature_columns;  ///< tables: the file's column behind each of them
   Scaling scaling;
-  /// BLAKE2b-256 of the source file as it lies on disk; of a folder of .npy: as source_digest() says. All zero: no file.
+  /// BLAKE2b-256 of the source file as it lies on disk; of a folder of .npy as source_digest() says. All zero: no file.
   Digest source_digest{};
-  /// What the rows are counted over ("rows below a header line", "arrays train_images/val_images/test_images"): the same
-  /// file read in another way numbers other records.
+  /// What the rows are counted over ("rows below a header line", "arrays train_images/val_images/test_images"): one file
+  /// read in another way numbers other records.
   std::string source_numbering;
 };
 

@@ -11,9 +11,10 @@ namespace sutura {
 /// Reads the data of every site of the study, in the order of data.sites: for simulations and oracles.
 /// Where "{site}" stands in the path, each site has a file of its own and nothing is dealt out; otherwise one pooled
 /// file is partitioned. Validation and test records come from the arrays that are named, or else are cut from the
-/// site's own. Every record carries its row number in the source. Numbers: a pure function of files, configuration and seed; standardised per site. Errors: kConfig for
-/// settings that contradict each other; kData with file and place for an unusable file, for a site without training
-/// records, and for a pooled file whose training records are all of one class.
+/// site's own. Every record carries its row number in the source. Numbers: a pure function of files, configuration and
+/// seed; standardised per site. Errors: kConfig for settings that contradict each other; kData with file and place for
+/// an unusable file, for a site without training records, and for a pooled file whose training records are all of one
+/// class.
 std::vector<SiteData> load_sites(const DataConfig& config, std::uint64_t seed);
 /// The data of one site: the very records that load_sites gives it.
 SiteData load_site(const DataConfig& config, std::uint64_t seed, const std::string& site);

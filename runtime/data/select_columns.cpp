@@ -47,9 +47,10 @@ SiteData select_columns(const SiteData& site, const std::vector<std::string>& co
     out.scaling.scale.push_back(site.scaling.scale[k]);
   }
   out.scaling.from_records = site.scaling.from_records;
-  out.train = {select(site.train.features, index), site.train.labels.clone(), site.train.source_rows};
-  out.validation = {select(site.validation.features, index), site.validation.labels.clone(), site.validation.source_rows};
-  out.test = {select(site.test.features, index), site.test.labels.clone(), site.test.source_rows};
+  for (const auto split : {&SiteData::train, &SiteData::validation, &SiteData::test}) {
+    const Dataset& from = site.*split;
+    out.*split = {select(from.features, index), from.labels.clone(), from.source_rows};
+  }
   return out;
 }
 

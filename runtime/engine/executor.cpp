@@ -158,9 +158,7 @@ void Executor::execute(const Instruction& i, const Step& step, const Part& part,
 
 void Executor::load(int node, const Step& step, const Part& part, Slots& slots) {
   require(setup_.data != nullptr, Errc::kInternal, "a party without data was asked to load records");
-  const Dataset& set = step.split == Split::kTrain        ? setup_.data->train
-                       : step.split == Split::kValidation ? setup_.data->validation
-                                                          : setup_.data->test;
+  const Dataset& set = split_of(*setup_.data, step.split);
   const bool features = setup_.plan.topology.nodes[static_cast<std::size_t>(node)].kind == NodeKind::kFeatures;
   Tensor batch = gather_rows(features ? set.features : set.labels, setup_.planner.records(step, part));
   const std::int64_t shift = setup_.study.data.augment_shift;
@@ -170,11 +168,18 @@ void Executor::load(int node, const Step& step, const Part& part, Slots& slots) 
   slots.values[node] = std::move(batch);
 }
 
+/// The value that a route brings to its end: of its edge where it came in, else of its node.
+const Tensor& Executor::input(int node, int route, Slots& slots) const {
+  for (const auto& [edge, value] : slots.received)
+    if (setup_.plan.edges[static_cast<std::size_t>(edge)].route == route) return value;
+  return slots.value(node);
+}
+
 void Executor::forward(int node, const Step& step, const Part& part, Slots& slots) {
   const auto at = static_cast<std::size_t>(node);
   const NodeConfig& config = setup_.plan.topology.nodes[at];
   const Network& net = setup_.segments.networks[setup_.segments.index(config.segment)];
-  const Tensor& x = slots.value(setup_.plan.wiring[at].inputs[0]);
+  const Tensor& x = input(setup_.plan.wiring[at].inputs[0], setup_.plan.wiring[at].routes[0], slots);
   // A segment through which no gradient flows keeps nothing for backward and runs as in evaluation.
   const bool train = step.purpose == Purpose::kTrain && setup_.plan.needs_gradient[at];
   const Pass pass{train ? Mode::kTrain : Mode::kEvaluate, setup_.study.seed, step.id, part.lane, part.micro_batch};
@@ -215,9 +220,10 @@ Tensor Executor::summed_gradient(int node, Slots& slots) {
 
 void Executor::join(int node, Slots& slots) {
   const auto at = static_cast<std::size_t>(node);
-  const auto& inputs = setup_.plan.wiring[at].inputs;
+  const Wiring& w = setup_.plan.wiring[at];
   std::vector<Tensor> xs;  // float32 copies: the inputs may come from different precisions
-  for (const int i : inputs) xs.push_back(cast(ctx_, slots.value(i), DType::kFloat32));
+  for (std::size_t i = 0; i < w.inputs.size(); ++i)
+    xs.push_back(cast(ctx_, input(w.inputs[i], w.routes[i], slots), DType::kFloat32));
   slots.values[node] = join_forward(ctx_, setup_.plan.topology.nodes[at].join, xs, slots.winners[node]);
 }
 
@@ -225,7 +231,8 @@ void Executor::split(int node, Slots& slots) {
   const auto at = static_cast<std::size_t>(node);
   const auto& inputs = setup_.plan.wiring[at].inputs;
   std::vector<Shape> shapes;
-  for (const int i : inputs) shapes.push_back(slots.value(i).shape());
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    shapes.push_back(input(inputs[i], setup_.plan.wiring[at].routes[i], slots).shape());
   const Tensor grad = cast(ctx_, summed_gradient(node, slots), DType::kFloat32);
   std::vector<Tensor> grads = join_backward(ctx_, setup_.plan.topology.nodes[at].join, grad, shapes, slots.winners[node]);
   for (std::size_t i = 0; i < inputs.size(); ++i)
@@ -235,8 +242,8 @@ void Executor::split(int node, Slots& slots) {
 
 void Executor::loss_and_gradient(int node, const Step& step, const Part& part, Slots& slots) {
   const Wiring& w = setup_.plan.wiring[static_cast<std::size_t>(node)];
-  const Tensor outputs = cast(ctx_, slots.value(w.inputs[0]), DType::kFloat32);  // [n, outputs]
-  const Tensor& labels = slots.value(w.labels);                                  // [n]
+  const Tensor outputs = cast(ctx_, input(w.inputs[0], w.routes[0], slots), DType::kFloat32);  // [n, outputs]
+  const Tensor& labels = input(w.labels, w.label_route, slots);                                      // [n]
   Tensor grad(outputs.shape());
   const double loss = loss_->evaluate(ctx_, outputs, labels, 1.0 / static_cast<double>(step.records), grad);
   // Caught here, where it still has one origin: a step later it is in everybody's weights.

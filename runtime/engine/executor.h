@@ -124,11 +124,13 @@ class Executor {
   void fetch(const Instruction& i, const Step& step, const Part& part, Slots& slots);
   void add_gradient(int node, int consumer, Tensor grad, Slots& slots);
   Tensor summed_gradient(int node, Slots& slots);
+  const Tensor& input(int node, int route, Slots& slots) const;
   Tensor plain_payload(const Edge& edge, Leg leg, const Tensor& value);
   SegmentCopy& copy_for(const std::string& segment, std::uint32_t lane);
   void update(const Step& step);
   bool mine(const Part& part) const;
-  /// Numbers of the part's records in this party's ledger: splits (and lanes, where one party serves all) are apart.
+  /// Numbers of the part's records in this party's ledger: rows of its own file, whatever the split; at a party without
+  /// records, positions by lane and split.
   std::vector<std::int64_t> people_of(const Step& step, const Part& part) const;
   int peer_party(const Edge& edge) const;
 

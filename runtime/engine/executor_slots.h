@@ -18,7 +18,8 @@ void send_or_lose(Channel& channel, Message&& message, Deadline deadline, const 
 
 /// Values of one micro-batch, by node.
 struct Executor::Slots {
-  std::map<int, Tensor> values;
+  std::map<int, Tensor> values;    // of nodes that ran here
+  std::map<int, Tensor> received;  // by edge: a node may reach this party on several edges, each with its own noise
   /// By (node, consumer): each route carries its own gradient, and where a node has several consumers, theirs are summed in
   /// node order, wherever they lie.
   std::map<std::pair<int, int>, Tensor> grads;

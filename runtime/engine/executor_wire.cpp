@@ -49,10 +49,15 @@ Tensor Executor::plain_payload(const Edge& edge, Leg leg, const Tensor& value) {
 
 std::vector<std::int64_t> Executor::people_of(const Step& step, const Part& part) const {
   std::vector<std::int64_t> people = setup_.planner.records(step, part);
+  if (setup_.data != nullptr) {
+    const std::vector<std::int64_t>& rows = split_of(*setup_.data, step.split).source_rows;
+    if (rows.empty()) return people;  // records made in memory have no file
+    for (std::int64_t& p : people) p = rows.at(static_cast<std::size_t>(p));
+    return people;
+  }
   const auto& sizes = setup_.planner.sizes();
   std::int64_t offset = 0;
-  if (setup_.self.lane < 0)
-    for (std::size_t l = 0; l < part.lane; ++l) offset += sizes[l].train + sizes[l].validation + sizes[l].test;
+  for (std::size_t l = 0; l < part.lane; ++l) offset += sizes[l].train + sizes[l].validation + sizes[l].test;
   if (step.split != Split::kTrain) offset += sizes[part.lane].train;
   if (step.split == Split::kTest) offset += sizes[part.lane].validation;
   for (std::int64_t& p : people) p += offset;
@@ -118,7 +123,7 @@ void Executor::receive(const Instruction& i, const Step& step, const Part& part,
   if (edge.labels) check_labels(value, setup_.classes);
   if (guarded) value = decode_rows(ctx_, setup_.rows, value);
   if (i.leg == Leg::kForward) {
-    slots.values[i.node] = std::move(value);
+    slots.received[i.edge] = std::move(value);
     return;
   }
   if (value.dtype() != DType::kFloat32) value = cast(ctx_, value, DType::kFloat32);
@@ -147,12 +152,12 @@ void Executor::fit(const Instruction& i, const Step& step, Slots& slots) {
       rule_scores_.push_back(static_cast<float>(score));
     }
   }
-  slots.values[i.node] = std::move(fitted);
+  slots.received[i.edge] = std::move(fitted);
 }
 
 void Executor::store(const Instruction& i, const Step& step, const Part& part, Slots& slots) {
   Tensor& rows = stored_rows(i.edge, part.lane, step.split);
-  const Tensor& value = slots.value(i.node);
+  const Tensor& value = slots.received.at(i.edge);
   const std::int64_t total = setup_.planner.sizes()[part.lane].of(step.split);
   if (!rows.defined()) rows = Tensor::zeros(value.shape().with_batch(total), value.dtype());
   Tensor target = rows.rows(part.begin, part.count);
@@ -162,7 +167,7 @@ void Executor::store(const Instruction& i, const Step& step, const Part& part, S
 void Executor::fetch(const Instruction& i, const Step& step, const Part& part, Slots& slots) {
   const Tensor& rows = stored_rows(i.edge, part.lane, step.split);
   require(rows.defined(), Errc::kInternal, "stored rows were used before they were uploaded");
-  slots.values[i.node] = gather_rows(rows, setup_.planner.records(step, part));
+  slots.received[i.edge] = gather_rows(rows, setup_.planner.records(step, part));
 }
 
 }  // namespace sutura

@@ -127,7 +127,7 @@ bool evaluates_after(const TrainingConfig& training, std::int64_t epoch) {
 }
 
 std::int64_t planned_releases(const StudyConfig& study, const Plan& plan) {
-  if (plan.release_once) return 1;
+  if (plan.release_once) return releases_per_record(plan);
   std::int64_t validations = 0;
   for (std::int64_t e = 0; e < study.training.epochs; ++e) validations += evaluates_after(study.training, e) ? 1 : 0;
   std::int64_t most = 1;

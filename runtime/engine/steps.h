@@ -4,11 +4,17 @@
 #include <vector>
 
 #include "runtime/config/study.h"
+#include "runtime/data/dataset.h"
 #include "runtime/topology/plan.h"
 
 namespace sutura {
 
 enum class Split : std::uint8_t { kTrain = 0, kValidation = 1, kTest = 2 };
+
+/// The records of one split of a site.
+inline const Dataset& split_of(const SiteData& site, Split s) {
+  return s == Split::kTrain ? site.train : s == Split::kValidation ? site.validation : site.test;
+}
 
 /// Records of one lane per split, told by every data holder at the start (a declared release).
 struct LaneSizes {

@@ -33,6 +33,13 @@ std::int64_t widest_guarded_row(const Plan& plan) {
   return widest;
 }
 
+/// What the ledger's record numbers mean: rows of the data holder's file. A simulation's ledger ends with it, and a party
+/// without records of its own (a server that guards gradients) can only count positions.
+std::optional<LedgerSource> source_of(const PartyRun& run) {
+  if (run.ledger.empty() || run.data == nullptr) return std::nullopt;
+  return LedgerSource{run.data->source_digest, run.data->source_numbering};
+}
+
 /// A party's guard with the files behind it.
 struct GuardStores {
   Ledger ledger;
@@ -40,7 +47,7 @@ struct GuardStores {
   RowGuard guard;
   GuardStores(const Prepared& prepared, const PartyRun& run)
       : ledger(run.ledger.empty() ? memory_store() : file_store(run.ledger), run.self.name,
-               {prepared.guard->budget_epsilon, prepared.guard->delta}),
+               {prepared.guard->budget_epsilon, prepared.guard->delta}, source_of(run)),
         journal(run.ledger.empty() ? memory_store() : file_store(run.folder / ("releases-" + std::to_string(run.session.run) + ".journal")),
                 // Rows released under other settings must never be replayed: the plan is part of the name.
                 std::to_string(run.session.run) + ":" + to_hex(prepared.agreement.digest)),
@@ -61,9 +68,11 @@ SiteData party_view(const StudyConfig& study, const SiteData& site, const std::s
   view.name = site.name;
   view.classes = site.classes;
   view.feature_names = site.feature_names;
+  view.source_digest = site.source_digest;
+  view.source_numbering = site.source_numbering;
   const auto borrowed = [](const Dataset& d) {
     return Dataset{d.features.defined() ? Tensor::borrow(d.features) : Tensor(),
-                   d.labels.defined() ? Tensor::borrow(d.labels) : Tensor()};
+                   d.labels.defined() ? Tensor::borrow(d.labels) : Tensor(), d.source_rows};
   };
   view.train = borrowed(site.train);
   view.validation = borrowed(site.validation);
@@ -112,7 +121,7 @@ Prepared prepare(const LoadedStudy& loaded, const std::vector<Shape>& rows) {
   }
   p.agreement = {plan_digest(loaded), canonical_plan(loaded)};
   p.egress = egress_list(p.plan, study, p.guard ? guard_text(study.privacy, *p.guard) : "");
-  p.statement = privacy_statement(study.privacy, p.guard ? &*p.guard : nullptr, widest_guarded_row(p.plan),
+  p.statement = privacy_statement(study, p.guard ? &*p.guard : nullptr, widest_guarded_row(p.plan), releasing_parties(p.plan),
                                   NoiseSource::kOperatingSystem);
   return p;
 }

@@ -22,7 +22,7 @@ struct Budget {
   double delta = 0.0;
 };
 
-/// Where record numbers come from. A file that has changed, or is counted in another way, gives a number to another record.
+/// Where record numbers come from. In a file that has changed, or is counted in another way, a number is another record.
 struct LedgerSource {
   Digest digest{};        ///< of the data file: SiteData::source_digest
   std::string numbering;  ///< what its records are counted over: SiteData::source_numbering

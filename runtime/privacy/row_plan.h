@@ -35,8 +35,8 @@ int wire_shift(DType wire, std::int32_t bound);
 
 /// Calibrates the noise where it is not configured (so that `releases` releases of one record just fit the budget), turns
 /// it into the integer bound B = floor(sigma_int / (factor z)) and recomputes the claim from B.
-/// Errors  kConfig if the mechanism is not rows, a number is outside its domain, the noise asked for is beyond sigma_int (B < 1), or
-///         so small that a row does not fit the wire type.
+/// Errors  kConfig if the mechanism is not rows, a number is outside its domain, the noise asked for is beyond sigma_int
+///         (B < 1), or so small that a row does not fit the wire type.
 RowPlan plan_rows(const PrivacyConfig& config, std::uint64_t releases);
 
 }  // namespace sutura

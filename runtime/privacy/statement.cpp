@@ -39,7 +39,13 @@ std::string labels(const PrivacyConfig& config) {
   return config.labels == LabelPolicy::kPublic ? "labels public by declared policy and not covered" : "no labels cross";
 }
 
-std::string claim(double epsilon, double delta) { return "(" + rounded_up(epsilon) + ", " + short_number(delta) + ")"; }
+std::string claim(double epsilon, double delta) {
+  std::string text = "(";  // grown in place: GCC 12 warns of an overlap in "(" + a temporary
+  text += rounded_up(epsilon);
+  text += ", ";
+  text += short_number(delta);
+  return text + ")";
+}
 
 /// Independent releases of the parts of one record, by all parties: one Gaussian with more releases.
 std::string whole_record(const RowPlan& plan, int parties) {

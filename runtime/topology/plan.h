@@ -18,7 +18,7 @@ enum class Purpose : std::uint8_t {
   kLocalEvaluate,  ///< all nodes at one data holder, after weights were delivered: nothing leaves
 };
 
-/// Instructions of a straight-line program. Slots are node outputs; a received value takes the slot of the sending node.
+/// Instructions of a straight-line program. Slots are node outputs; a received value has the slot of its edge.
 enum class OpCode : std::uint8_t {
   kLoad,      ///< node: a source of this party -> slot
   kReceive,   ///< edge, leg: message -> slot (forward) or gradient slot (backward)

@@ -141,7 +141,7 @@ INSTANTIATE_TEST_SUITE_P(
                "study.yaml:3:1: error: duplicate key seed\n  seed: 8\n  ^\n  hint: it is set first in line 2"},
         Change{"required", "  epsilon: 2\n", "",
                "study.yaml:37:1: error: privacy.epsilon is required\n  privacy:\n  ^\n"
-               "  hint: `rows`: hard budget of all row releases of any one record."},
+               "  hint: `rows`: hard budget of one owner's row releases of any record."},
         Change{"required_label", "    label: outcome\n", "",
                "study.yaml:20:3: error: data.table.label is required\n    table:\n    ^\n  hint: Column that holds the "
                "label."},

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <span>
 
 #include "runtime/data/load.h"
 #include "runtime/data/source_digest.h"
@@ -22,9 +23,9 @@ using testing::write_zip;
 
 constexpr auto kSplits = {&SiteData::train, &SiteData::validation, &SiteData::test};
 
-/// Source row of every record by the value of its first feature, over all splits of all sites. Fails on a row that comes
-/// twice: rows and values of the fixtures are unique.
-std::map<float, std::int64_t> rows_by_value(const std::vector<SiteData>& sites) {
+/// Source row of every record by the value of its first feature, over all splits of all sites. Fails on a row that
+/// comes twice: rows and values of the fixtures are unique.
+std::map<float, std::int64_t> rows_by_value(std::span<const SiteData> sites) {
   std::map<float, std::int64_t> found;
   std::set<std::int64_t> seen;
   for (const SiteData& site : sites)
@@ -133,8 +134,8 @@ TEST_F(SourceRowsOfATable, EachSitesOwnFileIsCountedByItself) {
   scratch_.write("south.csv", text_ + "5,0,north,77,a\n");
   config_.table->path = scratch_.path("{site}.csv");
   const auto sites = load_sites(config_, 4);
-  EXPECT_EQ(rows_by_value({load_site(config_, 4, "north")}).size(), 90u);
-  EXPECT_EQ(rows_by_value({load_site(config_, 4, "south")}).at(5.0f), 90);
+  EXPECT_EQ(rows_by_value(std::span(sites).first(1)).size(), 90u);
+  EXPECT_EQ(rows_by_value(std::span(sites).last(1)).at(5.0f), 90);
   EXPECT_NE(sites[0].source_digest, sites[1].source_digest);
   for (const SiteData& site : sites) {
     expect_same_rows(load_site(config_, 4, site.name), site);

@@ -17,12 +17,18 @@ std::string branches(const std::string& join, const std::string& left, const std
     - {name: x, at: hospital, source: features}
     - {name: y, at: hospital, source: labels}
     - {name: front, at: hospital, segment: front}
-    - {name: left, at: )" + left + R"(, segment: left}
-    - {name: mid, at: )" + mid + R"(, segment: mid}
-    - {name: right, at: )" + right + R"(, segment: right}
-    - {name: join, at: )" + rest + ", join: " + join + R"(}
-    - {name: tail, at: )" + rest + R"(, segment: tail}
-    - {name: loss, at: )" + rest + R"(, loss: study}
+    - {name: left, at: )" +
+         left + R"(, segment: left}
+    - {name: mid, at: )" +
+         mid + R"(, segment: mid}
+    - {name: right, at: )" +
+         right + R"(, segment: right}
+    - {name: join, at: )" +
+         rest + ", join: " + join + R"(}
+    - {name: tail, at: )" +
+         rest + R"(, segment: tail}
+    - {name: loss, at: )" +
+         rest + R"(, loss: study}
   routes:
     - {from: x, to: front}
     - {from: front, to: left}
@@ -62,8 +68,10 @@ TEST_P(Branches, LieWhereTheyWill) {
   const Trained whole = run(study(branches(GetParam(), "hospital", "hospital", "hospital", "hospital")), sites);
   EXPECT_NE(whole.losses().front(), whole.losses().back());
   // The gradient of the front is a sum of three: some arrive by message, some are made here, and the order must not show.
-  for (const auto& [left, mid, right] : {std::tuple{"hospital", "server", "server"}, {"server", "hospital", "server"},
-                                         {"server", "server", "hospital"}, {"server", "server", "server"}}) {
+  for (const auto& [left, mid, right] : {std::tuple{"hospital", "server", "server"},
+                                         {"server", "hospital", "server"},
+                                         {"server", "server", "hospital"},
+                                         {"server", "server", "server"}}) {
     SCOPED_TRACE(std::string(left) + ", " + mid + ", " + right);
     expect_same_run(run(study(branches(GetParam(), left, mid, right, "server")), sites), whole);
   }
@@ -82,11 +90,11 @@ std::vector<Tensor> inputs() {
 std::vector<float> values(const Tensor& t) { return {t.f32().begin(), t.f32().end()}; }
 
 std::vector<std::vector<float>> backward(Context& ctx, JoinKind kind, const Tensor& winners) {
-  const Tensor grad = kind == JoinKind::kConcat
-                          ? Tensor::from({2, 6}, std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
-                          : Tensor::from({2, 2}, std::vector<float>{3, 6, 9, 12});
+  const Tensor grad = kind == JoinKind::kConcat ? Tensor::from({2, 6}, std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
+                                                : Tensor::from({2, 2}, std::vector<float>{3, 6, 9, 12});
   std::vector<std::vector<float>> all;
-  for (const Tensor& g : join_backward(ctx, kind, grad, {Shape{2, 2}, Shape{2, 2}, Shape{2, 2}}, winners)) all.push_back(values(g));
+  for (const Tensor& g : join_backward(ctx, kind, grad, {Shape{2, 2}, Shape{2, 2}, Shape{2, 2}}, winners))
+    all.push_back(values(g));
   return all;
 }
 
@@ -114,8 +122,7 @@ TEST(Join, MaxGivesTheGradientToTheWinnerAndTiesToTheFirst) {
   Context ctx(Backend::kReference);
   Tensor winners;
   EXPECT_EQ(values(join_forward(ctx, JoinKind::kMax, inputs(), winners)), (std::vector<float>{3, -2, 1.25f, 8}));
-  EXPECT_EQ(backward(ctx, JoinKind::kMax, winners),
-            (std::vector<std::vector<float>>{{0, 6, 0, 0}, {3, 0, 0, 12}, {0, 0, 9, 0}}));
+  EXPECT_EQ(backward(ctx, JoinKind::kMax, winners), (std::vector<std::vector<float>>{{0, 6, 0, 0}, {3, 0, 0, 12}, {0, 0, 9, 0}}));
 }
 
 }  // namespace

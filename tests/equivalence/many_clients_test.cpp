@@ -126,7 +126,8 @@ TEST_F(ManyClients, UShapedWithAveragedFrontsAndHeads) {
     const Trained split = run(text, data);
     ASSERT_EQ(split.losses().size(), oracle.losses.size());
     // Each hospital knows the mean over its own records; pooling them sums in another order.
-    for (std::size_t e = 0; e < oracle.losses.size(); ++e) EXPECT_NEAR(split.losses()[e], oracle.losses[e], 1e-12 * oracle.losses[e]);
+    for (std::size_t e = 0; e < oracle.losses.size(); ++e)
+      EXPECT_NEAR(split.losses()[e], oracle.losses[e], 1e-12 * oracle.losses[e]);
     EXPECT_EQ(difference(split.files.at("server/body"), oracle.copies[1][0]), "");
     for (std::size_t k = 0; k < 3; ++k) {
       EXPECT_EQ(difference(split.files.at(kNames[k] + "/front"), oracle.copies[0][k]), "") << kNames[k];
@@ -144,7 +145,8 @@ TEST_F(ManyClients, FederatedAveraging) {
     const auto data = sites(count);
     const OracleResult oracle = train_straight(chain({}, {kAveraged}), data, schedule_of(text));
     const Trained split = run(text, data);
-    for (std::size_t e = 0; e < oracle.losses.size(); ++e) EXPECT_NEAR(split.losses()[e], oracle.losses[e], 1e-12 * oracle.losses[e]);
+    for (std::size_t e = 0; e < oracle.losses.size(); ++e)
+      EXPECT_NEAR(split.losses()[e], oracle.losses[e], 1e-12 * oracle.losses[e]);
     for (std::size_t k = 0; k < count; ++k) EXPECT_EQ(difference(split.files.at(kNames[k] + "/whole"), oracle.copies[0][k]), "");
   }
 }

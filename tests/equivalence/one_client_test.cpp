@@ -56,8 +56,7 @@ TEST_P(OneClient, EqualsTheUnsplitNetwork) {
 }
 
 class EveryCut : public SplitRun, public ::testing::WithParamInterface<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Mlp, EveryCut,
-                         ::testing::Values("fc1", "act1", "drop1", "fc2", "act2", "drop2", "fc3", "act3", "drop3"),
+INSTANTIATE_TEST_SUITE_P(Mlp, EveryCut, ::testing::Values("fc1", "act1", "drop1", "fc2", "act2", "drop2", "fc3", "act3", "drop3"),
                          [](const auto& info) { return info.param; });
 
 TEST_P(EveryCut, EqualsTheUnsplitNetwork) {

@@ -168,7 +168,8 @@ Trained SplitRun::run(const StudyText& text, const std::vector<SiteData>& sites)
   const fs::path folder = folder_ / std::to_string(runs_++);
   fs::create_directories(folder);
   if (!text.topology.starts_with("topology:"))
-    fs::copy_file(fs::path(SUTURA_SOURCE_DIR) / "configs/topologies" / (text.topology + ".yaml"), folder / (text.topology + ".yaml"));
+    fs::copy_file(fs::path(SUTURA_SOURCE_DIR) / "configs/topologies" / (text.topology + ".yaml"),
+                  folder / (text.topology + ".yaml"));
   std::ofstream(folder / "study.yaml") << yaml(text);
   Trained t;
   t.study = std::make_unique<LoadedStudy>(load_study(folder / "study.yaml"));

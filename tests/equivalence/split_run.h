@@ -51,10 +51,10 @@ struct StudyText {
   std::int64_t epochs = 2;
   std::uint64_t seed = 5;
   std::string optimizer = "{name: adamw, learning_rate: 0.02, weight_decay: 0.01}";
-  std::string training_more;       ///< ", clip_gradients: 1"
+  std::string training_more;  ///< ", clip_gradients: 1"
   std::string backend = "reference";
   std::string privacy = "{mechanism: none, because: a test, labels: public}";
-  std::string data_more;           ///< ", party_shapes: {...}"
+  std::string data_more;  ///< ", party_shapes: {...}"
 };
 
 /// Segments a, b, c, d on hospital, server, hospital, server; the labels lie at the hospital, the loss at `loss_party`.

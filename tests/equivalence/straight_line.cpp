@@ -151,7 +151,9 @@ OracleResult train_straight(std::vector<OracleSegment> segments, const std::vect
   const auto loss = make_loss(LossKind::kBinaryCrossEntropy);
   std::vector<std::vector<Copy>> all;
   for (const OracleSegment& segment : segments) all.push_back(copies_of(segment, sites.size(), s));
-  const auto copy = [&](std::size_t segment, std::size_t site) -> Copy& { return all[segment][all[segment].size() == 1 ? 0 : site]; };
+  const auto copy = [&](std::size_t segment, std::size_t site) -> Copy& {
+    return all[segment][all[segment].size() == 1 ? 0 : site];
+  };
 
   OracleResult result;
   const auto per_epoch = static_cast<std::int64_t>(slices_of(sites, s, 0).size());
@@ -176,7 +178,8 @@ OracleResult train_straight(std::vector<OracleSegment> segments, const std::vect
       const double rate = rate_at(s.rate, index++, s.epochs * per_epoch, per_epoch);
       for (std::vector<Copy>& copies : all)
         for (std::size_t k = 0; k < copies.size(); ++k) {
-          const bool took_part = std::any_of(step.begin(), step.end(), [&](const Slice& p) { return copies.size() == 1 || p.site == k; });
+          const bool took_part =
+              std::any_of(step.begin(), step.end(), [&](const Slice& p) { return copies.size() == 1 || p.site == k; });
           if (took_part) copies[k].step(ctx, rate);
         }
       sum += mean * static_cast<double>(records);
@@ -207,15 +210,17 @@ OracleResult train_merged(OracleSegment front, OracleSegment tail, const std::ve
       Shape row;
       for (std::size_t p = 0; p < step.size(); ++p) {
         const Batch batch = batch_of(sites[step[p].site], step[p], s, epoch);
-        const Tensor y = front.network.forward(ctx, fronts[step[p].site].params, batch.features.clone(), saved[p], pass_of(s, step[p]));
+        const Tensor y =
+            front.network.forward(ctx, fronts[step[p].site].params, batch.features.clone(), saved[p], pass_of(s, step[p]));
         row = y.shape();
         rows.insert(rows.end(), y.f32().begin(), y.f32().end());
         const auto l = batch.labels.as<std::int32_t>();
         labels.insert(labels.end(), l.begin(), l.end());
       }
       Saved tail_saved;
-      const Tensor out = tail.network.forward(ctx, server.params, Tensor::from(row.with_batch(records), std::span<const float>(rows)),
-                                              tail_saved, pass_of(s, step[0]));
+      const Tensor out =
+          tail.network.forward(ctx, server.params, Tensor::from(row.with_batch(records), std::span<const float>(rows)),
+                               tail_saved, pass_of(s, step[0]));
       Tensor grad;
       sum += loss->evaluate(ctx, out, Tensor::from({records}, std::span<const std::int32_t>(labels)), 1.0, grad);
       for (float& g : grad.f32()) g /= static_cast<float>(records);
@@ -263,7 +268,8 @@ OracleResult train_vertical(Network first, Network second, Network tail, std::in
     std::size_t out = 0;
     for (std::int64_t i = 0; i < x.shape()[0]; ++i)
       for (const Tensor* t : {&x, &z})
-        for (std::int64_t j = 0; j < t->shape()[1]; ++j) y.f32()[out++] = t->f32()[static_cast<std::size_t>(i * t->shape()[1] + j)];
+        for (std::int64_t j = 0; j < t->shape()[1]; ++j)
+          y.f32()[out++] = t->f32()[static_cast<std::size_t>(i * t->shape()[1] + j)];
     return y;
   };
   OracleResult result;

@@ -39,7 +39,8 @@ Network linear_then(const std::string& prefix, std::int64_t outputs, const std::
 
 Network tail() {
   NetworkSpec spec;
-  spec.layers = {{"fc", "linear", {{"outputs", std::int64_t{6}}}}, {"act", "relu", {}}, {"out", "linear", {{"outputs", std::int64_t{-1}}}}};
+  spec.layers = {
+      {"fc", "linear", {{"outputs", std::int64_t{6}}}}, {"act", "relu", {}}, {"out", "linear", {{"outputs", std::int64_t{-1}}}}};
   return build_network(spec, {1, 8}, 1);
 }
 

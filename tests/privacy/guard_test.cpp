@@ -104,6 +104,55 @@ TEST(PlanRows, ClaimsComeFromTheIntegerBound) {
   EXPECT_EQ(code_of([&] { plan_rows(c, 1); }), Errc::kConfig);
 }
 
+TEST(PlanRows, TheWireHoldsTheBoundAndEightDeviations) {
+  const auto top = [](DType wire) { return wire == DType::kInt8 ? 127 : 32767; };
+  for (const DType wire : {DType::kInt8, DType::kInt16})
+    for (const std::int32_t bound : {1, 213, 2000, 2031, 2032, 6111, 6112, 14271, 14272, 30591}) {
+      const int shift = wire_shift(wire, bound);
+      const std::int64_t reach = bound + 8 * 256;
+      const auto sent = [&](int s) { return (reach + (s > 0 ? 1 << (s - 1) : 0)) >> s; };
+      EXPECT_LE(sent(shift), top(wire)) << bound;
+      if (shift > 0) EXPECT_GT(sent(shift - 1), top(wire)) << "the least that fits, " << bound;
+    }
+  EXPECT_EQ(wire_shift(DType::kInt8, 213), 5);
+  EXPECT_EQ(wire_shift(DType::kInt16, 30719), 0);
+  EXPECT_EQ(wire_shift(DType::kInt16, 30720), 1);
+  EXPECT_EQ(wire_shift(DType::kInt16, 1 << 20), 6);
+  EXPECT_EQ(code_of([] { wire_shift(DType::kInt8, 30592); }), Errc::kConfig);
+
+  PrivacyConfig c;
+  c.mechanism = Mechanism::kRows;
+  c.epsilon = 1e9;
+  c.delta = 1e-5;
+  c.noise_multiplier = 0.01;  // B = 12800
+  EXPECT_EQ(plan_rows(c, 1).settings.shift, 7);
+  c.wire = DType::kInt16;
+  EXPECT_EQ(plan_rows(c, 1).settings.shift, 0);
+  c.noise_multiplier = 0.004;  // B = 32000
+  EXPECT_EQ(plan_rows(c, 1).settings.shift, 1);
+  c.wire = DType::kInt8;
+  EXPECT_EQ(code_of([&] { plan_rows(c, 1); }), Errc::kConfig);
+}
+
+TEST(PlanRows, ALargeBoundArrivesWhole) {
+  PrivacyConfig c;
+  c.mechanism = Mechanism::kRows;
+  c.epsilon = 1e9;
+  c.delta = 1e-5;
+  c.noise_multiplier = 0.01;
+  Context ctx(Backend::kReference);
+  for (const DType wire_type : {DType::kInt8, DType::kInt16}) {
+    c.wire = wire_type;
+    const RowSettings settings = plan_rows(c, 1).settings;
+    Tensor rows({1, 2}), wire(rows.shape(), wire_type);
+    rows.f32()[0] = 1.0f;  // all of the norm in one value: q = B
+    rows.f32()[1] = 0.0f;
+    release_rows(ctx, settings, ChaChaKey::fresh(), {1, 0}, 0, rows, wire);
+    const Tensor back = decode_rows(ctx, settings, wire);
+    EXPECT_NEAR(back.f32()[0], 1.0, 8.5 * 256 / settings.bound) << "8 deviations and the rounding";
+  }
+}
+
 TEST(RowGuard, ReleasesOnceAndReplaysTheSameBytesForNothing) {
   Disk ledger_disk, journal_disk;
   const RowPlan plan = plan_for(8.0, 1);

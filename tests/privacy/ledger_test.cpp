@@ -225,7 +225,8 @@ TEST(Ledger, HeaderCutAtEveryByteIsBoundAgainAndAChangedOneIsRefused) {
     ASSERT_EQ(cut.bytes, disk.bytes) << size;
     Disk changed = disk;
     changed.bytes[size] ^= std::byte{1};
-    if (size + 1 < disk.bytes.size()) ASSERT_NE(refusal(changed, kFile), "") << size;
+    if (size + 1 == disk.bytes.size()) continue;  // without its line feed it is a torn line
+    ASSERT_NE(refusal(changed, kFile), "") << size;
   }
 }
 

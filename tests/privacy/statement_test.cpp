@@ -46,6 +46,54 @@ TEST(Statement, MessageNoiseClaimsNothingForTraining) {
   EXPECT_THAT(s, HasSubstr(rounded_up(p.epsilon_per_release)));
 }
 
+TEST(Statement, MessageNoiseIsGivenFrontAndScaling) {
+  const PrivacyConfig c = rows_config(Regime::kMessageNoise);
+  const RowPlan p = plan_rows(c, 30);
+  EXPECT_THAT(privacy_statement(c, &p, 64, NoiseSource::kOperatingSystem),
+              HasSubstr("given the front's weights and the scaling, one released row is"));
+}
+
+StudyConfig study_of(Regime regime) {
+  StudyConfig s;
+  s.privacy = rows_config(regime);
+  return s;
+}
+
+TEST(Statement, PartsOfARecordAreClaimedAsPartsAndTheWholeBesideThem) {
+  const StudyConfig s = study_of(Regime::kReleaseOnce);
+  const RowPlan p = plan_rows(s.privacy, 1);
+  const std::string two = privacy_statement(s, &p, 64, 2, NoiseSource::kOperatingSystem);
+  EXPECT_THAT(two, HasSubstr("(" + rounded_up(p.epsilon) + ", 1e-05)-DP of this party's part of the record's features"));
+  const double whole = gaussian_epsilon(p.noise_multiplier, 2.0, p.delta);
+  EXPECT_GT(whole, p.epsilon * 1.3);
+  EXPECT_THAT(two, HasSubstr("2 parties release parts of the same record: for the whole record the claim is (" + rounded_up(whole) +
+                             ", 1e-05)."));
+  const std::string one = privacy_statement(s, &p, 64, 1, NoiseSource::kOperatingSystem);
+  EXPECT_THAT(one, HasSubstr("-DP of the record's features"));
+  EXPECT_THAT(one, Not(HasSubstr("part of")));
+  const StudyConfig noise = study_of(Regime::kMessageNoise);
+  EXPECT_THAT(privacy_statement(noise, &p, 64, 2, NoiseSource::kOperatingSystem),
+              HasSubstr("-indistinguishable in this party's part of its own record"));
+}
+
+TEST(Statement, GroupedRecordsAreNotPatients) {
+  const std::string unit = "Unit record, not patient: a patient's records are released one by one.";
+  for (const Regime regime : {Regime::kReleaseOnce, Regime::kMessageNoise}) {
+    StudyConfig s = study_of(regime);
+    const RowPlan p = plan_rows(s.privacy, 1);
+    const auto said = [&] { return privacy_statement(s, &p, 64, 1, NoiseSource::kOperatingSystem); };
+    s.data.table.emplace();
+    EXPECT_THAT(said(), Not(HasSubstr(unit)));
+    s.data.table->group = "patient";
+    EXPECT_THAT(said(), HasSubstr(unit));
+    s.data.table.reset();
+    s.data.arrays.emplace();
+    EXPECT_THAT(said(), Not(HasSubstr(unit)));
+    s.data.arrays->train_groups = "train_patients";
+    EXPECT_THAT(said(), HasSubstr(unit));
+  }
+}
+
 TEST(Statement, NoMechanismAndTestNoiseSaySo) {
   PrivacyConfig c;
   c.because = "public data";

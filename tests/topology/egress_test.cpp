@@ -17,8 +17,10 @@ std::vector<std::string> lines(const StudyConfig& study, const Plan& plan) {
   return all;
 }
 
-const std::string kCounts = "every party -> server: numbers of records per split, software version: UNPROTECTED";
-const std::string kMetrics = "server -> every party: metrics of each evaluation: UNPROTECTED";
+const std::string kCounts =
+    "every party -> server: numbers of records per split, numeric backend, software version: UNPROTECTED";
+const std::string kSizes = "server -> every party: numbers of records per split of every site: UNPROTECTED";
+const std::string kMetrics = "server -> every party: training loss and metrics of each epoch: UNPROTECTED";
 
 class Egress : public PlanCase {
  protected:
@@ -29,7 +31,7 @@ TEST_F(Egress, NoMechanismGivesItsReasonOnEveryLine) {
   EXPECT_THAT(lines_of(study("vanilla", std::string(kMlp) + ", cuts: [act1]", kNoPrivacy)),
               ElementsAre("hospital -> server: activation front>tail [1, 5]: UNPROTECTED, because: a test as f32",
                           "server -> hospital: gradient front>tail: UNPROTECTED, because: a test as f32",
-                          "hospital -> server: labels y: UNPROTECTED, public by declared policy", kCounts, kMetrics));
+                          "hospital -> server: labels y: UNPROTECTED, public by declared policy", kCounts, kSizes, kMetrics));
 }
 
 TEST_F(Egress, GuardedRowsAndWhatStaysUnprotectedBesideThem) {
@@ -39,7 +41,7 @@ TEST_F(Egress, GuardedRowsAndWhatStaysUnprotectedBesideThem) {
                           "server -> hospital: gradient front>tail: UNPROTECTED as bf16",
                           "hospital -> server: labels y: UNPROTECTED, public by declared policy",
                           "hospital -> server: weights front, every round: UNPROTECTED",
-                          "server -> hospital: weights front, every round: UNPROTECTED", kCounts, kMetrics));
+                          "server -> hospital: weights front, every round: UNPROTECTED", kCounts, kSizes, kMetrics));
 }
 
 TEST_F(Egress, UShapedHasAGuardedGradientAndNoLabels) {
@@ -47,7 +49,7 @@ TEST_F(Egress, UShapedHasAGuardedGradientAndNoLabels) {
   EXPECT_THAT(all, ElementsAre("hospital -> server: activation front>body [1, 5]: rows: GUARD",
                                "server -> hospital: gradient front>body: UNPROTECTED as f32",
                                "server -> hospital: activation body>head [1, 4]: UNPROTECTED as f32",
-                               "hospital -> server: gradient body>head: rows: GUARD", kCounts));
+                               "hospital -> server: gradient body>head: rows: GUARD", kCounts, kSizes));
 }
 
 TEST_F(Egress, TheGradientOfAUShapedStudyWithoutItsGuardIsNamed) {
@@ -62,7 +64,7 @@ TEST_F(Egress, VerticalListsEachPartyApart) {
                           "server -> clinic: gradient front_clinic>join: UNPROTECTED as f32",
                           "laboratory -> server: activation front_laboratory>join [1, 2]: rows: GUARD",
                           "server -> laboratory: gradient front_laboratory>join: UNPROTECTED as f32",
-                          "clinic -> server: labels y: UNPROTECTED, public by declared policy", kCounts, kMetrics));
+                          "clinic -> server: labels y: UNPROTECTED, public by declared policy", kCounts, kSizes, kMetrics));
 }
 
 TEST_F(Egress, ReleaseOnceSaysOncePerRecordAndHasNoGradient) {
@@ -70,7 +72,22 @@ TEST_F(Egress, ReleaseOnceSaysOncePerRecordAndHasNoGradient) {
   s.topology.deliver = {{"tail", "hospital"}};
   EXPECT_THAT(lines_of(s), ElementsAre("hospital -> server: activation front>tail [1, 5], once per record: rows: GUARD",
                                        "hospital -> server: labels y, once per record: UNPROTECTED, public by declared policy",
-                                       "server -> hospital: weights tail, at the end: computed from guarded rows alone", kCounts));
+                                       "server -> hospital: weights tail, at the end: computed from guarded rows alone and public labels",
+                                       kCounts, kSizes));
+}
+
+TEST_F(Egress, OnlyWhatTheServerLearnsFromStoredRowsIsCalledSo) {
+  StudyConfig s = study("vanilla", std::string(kMlp) + ", cuts: [act1], frozen: [front]", kReleaseOnce, "[north]");
+  s.topology.deliver = {{"front", "server"}};
+  EXPECT_THAT(lines_of(s), Contains("hospital -> server: weights front, at the end: UNPROTECTED"));
+}
+
+TEST_F(Egress, TheServerIsCalledByItsName) {
+  StudyConfig s = study("vanilla", std::string(kMlp) + ", cuts: [act1]", kNoPrivacy);
+  s.topology.parties[1].name = "centre";
+  for (NodeConfig& n : s.topology.nodes)
+    if (n.at == "server") n.at = "centre";
+  EXPECT_THAT(lines_of(s), Contains("centre -> every party: numbers of records per split of every site: UNPROTECTED"));
 }
 
 TEST_F(Egress, NothingLeavesALocalStudy) {
@@ -95,7 +112,8 @@ constexpr const char* kFederated = R"(topology:
 TEST_F(Egress, FederatedSendsWeightsAndCountsAlone) {
   const StudyConfig s = study(kFederated, kMlp, kNoPrivacy, "[north, south]", "schedule: {average: [whole]}\n");
   EXPECT_THAT(lines_of(s), ElementsAre("hospital -> server: weights whole, every round: UNPROTECTED, because: a test",
-                                       "server -> hospital: weights whole, every round: UNPROTECTED, because: a test", kCounts));
+                                       "server -> hospital: weights whole, every round: UNPROTECTED, because: a test",
+                                       kCounts, kSizes));
 }
 
 TEST_F(Egress, OneSiteSendsNoWeights) {

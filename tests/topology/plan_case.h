@@ -71,10 +71,12 @@ class PlanCase : public ::testing::Test {
                                  folder_ / (topology + ".yaml"), std::filesystem::copy_options::overwrite_existing);
     const std::string head = own ? topology : "include: [" + topology + ".yaml]\n";
     const std::filesystem::path path = folder_ / "study.yaml";
-    std::ofstream(path) << head << "study: s\nseed: 3\ndata: {table: {path: t.csv, label: y, classes: [\"0\", \"1\"]}, sites: " << sites
-                        << ", record_shape: [6]" << (topology == "vertical" ? ", party_shapes: {clinic: [4], laboratory: [2]}" : "")
-                        << "}\nnetwork: {" << network << "}\ntraining: {loss: binary_cross_entropy, epochs: 5}\nprivacy: " << privacy
-                        << "\n" << more;
+    std::ofstream(path) << head
+                        << "study: s\nseed: 3\ndata: {table: {path: t.csv, label: y, classes: [\"0\", \"1\"]}, sites: " << sites
+                        << ", record_shape: [6]"
+                        << (topology == "vertical" ? ", party_shapes: {clinic: [4], laboratory: [2]}" : "") << "}\nnetwork: {"
+                        << network << "}\ntraining: {loss: binary_cross_entropy, epochs: 5}\nprivacy: " << privacy << "\n"
+                        << more;
     return load_study(path).config;
   }
 

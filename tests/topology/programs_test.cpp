@@ -50,10 +50,11 @@ TEST_F(Programs, AGuardedRouteReleasesBeforeItSends) {
 
 TEST_F(Programs, UShapedGuardsTheGradientToo) {
   const Plan plan = compiled(study("u_shaped", std::string(kMlp) + ", cuts: [act1, act2]", kMessageNoise));
-  EXPECT_EQ(program_of(plan, "train", "hospital"),
-            "LOAD x; LOAD y; FORWARD front; RELEASE front>body; SEND front>body; \n"
-            "RECEIVE body>head; FORWARD head; LOSS loss; BACKWARD head; RELEASE body>head (gradient); SEND body>head (gradient); \n"
-            "RECEIVE front>body (gradient); BACKWARD front; \n");
+  EXPECT_EQ(
+      program_of(plan, "train", "hospital"),
+      "LOAD x; LOAD y; FORWARD front; RELEASE front>body; SEND front>body; \n"
+      "RECEIVE body>head; FORWARD head; LOSS loss; BACKWARD head; RELEASE body>head (gradient); SEND body>head (gradient); \n"
+      "RECEIVE front>body (gradient); BACKWARD front; \n");
   EXPECT_EQ(program_of(plan, "train", "server"),
             "RECEIVE front>body; FORWARD body; SEND body>head; \n"
             "RECEIVE body>head (gradient); BACKWARD body; SEND front>body (gradient); \n");
@@ -100,7 +101,8 @@ TEST_F(Programs, ThreeCutsWithTheLossBehindTheLast) {
 TEST_F(Programs, BackwardGoesOnlyTowardWhatTrains) {
   const Plan plan = compiled(study("vanilla", std::string(kMlp) + ", cuts: [act1], frozen: [front]", kNoPrivacy));
   EXPECT_EQ(program_of(plan, "train", "hospital"), "LOAD x; LOAD y; FORWARD front; SEND front>tail; SEND y>loss; \n");
-  EXPECT_EQ(program_of(plan, "train", "server"), "RECEIVE front>tail; FORWARD tail; RECEIVE y>loss; LOSS loss; BACKWARD tail; \n");
+  EXPECT_EQ(program_of(plan, "train", "server"),
+            "RECEIVE front>tail; FORWARD tail; RECEIVE y>loss; LOSS loss; BACKWARD tail; \n");
   EXPECT_FALSE(plan.edges[0].gradient);
 }
 

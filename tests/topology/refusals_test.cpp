@@ -38,7 +38,7 @@ class Refusals : public PlanCase {
 TEST_F(Refusals, ACycleNamesItsNodes) {
   StudyConfig s = vanilla();
   s.topology.nodes.push_back({"join", "server", NodeKind::kJoin, "", JoinKind::kSum});
-  route_named(s, "front", "tail") .to = "join";
+  route_named(s, "front", "tail").to = "join";
   s.topology.routes.push_back({"join", "tail", GuardKind::kNone, GuardKind::kNone});
   ASSERT_THAT(refusal(s), HasSubstr("the join 'join' has fewer than two inputs"));
   s.topology.routes.push_back({"tail", "join", GuardKind::kNone, GuardKind::kNone});
@@ -288,7 +288,8 @@ TEST_F(Refusals, BatchNormBehindAGuardedGradient) {
 TEST_F(Refusals, ReleaseOnceWithATrainableFront) {
   StudyConfig s = release_once();
   s.network.frozen.clear();
-  EXPECT_THAT(refusal(s), AllOf(HasSubstr("release-once needs a frozen front"), HasSubstr("front>tail"), HasSubstr("network.frozen")));
+  EXPECT_THAT(refusal(s),
+              AllOf(HasSubstr("release-once needs a frozen front"), HasSubstr("front>tail"), HasSubstr("network.frozen")));
 }
 
 TEST_F(Refusals, ReleaseOnceWithoutItsGuard) {

@@ -20,7 +20,8 @@ class Rehearsal : public PlanCase {
   static void remove(Plan& plan, const std::string& party, Purpose purpose, OpCode op, const std::string& edge, Leg leg) {
     std::size_t removed = 0;
     for (auto& turn : turns(plan, party, purpose))
-      removed += std::erase_if(turn, [&](const Instruction& i) { return i.op == op && i.edge == edge_named(plan, edge) && i.leg == leg; });
+      removed += std::erase_if(
+          turn, [&](const Instruction& i) { return i.op == op && i.edge == edge_named(plan, edge) && i.leg == leg; });
     ASSERT_EQ(removed, 1u);
     std::erase_if(turns(plan, party, purpose), [](const auto& turn) { return turn.empty(); });
   }

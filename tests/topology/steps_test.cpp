@@ -260,5 +260,23 @@ TEST_F(PlannedReleases, CountTheGuardedLegsOfOneRecord) {
   EXPECT_EQ(planned_releases(s, compiled(s)), 1);
 }
 
+TEST_F(PlannedReleases, OfOnePassAreTheGuardedLegsOfOneHolder) {
+  StudyConfig s = study("vanilla", std::string(kMlp) + ", cuts: [act1]", kNoPrivacy);
+  EXPECT_EQ(releases_per_record(compiled(s)), 0);
+  EXPECT_EQ(releasing_parties(compiled(s)), 0);
+  s = study("vanilla", std::string(kMlp) + ", cuts: [act1]", kMessageNoise);
+  EXPECT_EQ(releases_per_record(compiled(s)), 1);
+  EXPECT_EQ(releasing_parties(compiled(s)), 1) << "two sites hold different records";
+  s = study("u_shaped", std::string(kMlp) + ", cuts: [act1, act2]", kMessageNoise);
+  EXPECT_EQ(releases_per_record(compiled(s)), 2) << "a row and a gradient row";
+  s = study("vertical", kVerticalSegments, kMessageNoise, "[cohort]");
+  EXPECT_EQ(releases_per_record(compiled(s)), 1) << "each party releases its own part";
+  EXPECT_EQ(releasing_parties(compiled(s)), 2);
+  s = study(kChain, std::string(kMlp) + ", cuts: [act1, fc2, act2]", kMessageNoise);
+  for (RouteConfig& r : s.topology.routes) r.activation = r.from == "a" || r.from == "c" ? GuardKind::kRows : GuardKind::kNone;
+  EXPECT_EQ(releases_per_record(compiled(s)), 2) << "two rows of the same record";
+  EXPECT_EQ(releasing_parties(compiled(s)), 1);
+}
+
 }  // namespace
 }  // namespace sutura

@@ -84,7 +84,16 @@ TEST(Hex, AllBytesThereAndBack) {
 
 TEST(Hex, WhatIsNoHexIsRefusedAndNotRepeated) {
   // The neighbours of the three ranges of digits, a sign, a prefix, and a zero byte; first and last place.
-  std::vector<std::string> wrong = {"0", "000", "0x", "+1", "-1", " 1", "1 ", std::string("\0" "0", 2)};
+  std::vector<std::string> wrong = {"0",
+                                    "000",
+                                    "0x",
+                                    "+1",
+                                    "-1",
+                                    " 1",
+                                    "1 ",
+                                    std::string("\0"
+                                                "0",
+                                                2)};
   for (const char c : {'/', ':', '@', 'G', '`', 'g', '\xff'}) {
     wrong.push_back(std::string("00") + c + "0");
     wrong.push_back(std::string("000") + c);

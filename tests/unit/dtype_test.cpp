@@ -25,8 +25,8 @@ TEST(DType, NumbersSizesAndNames) {
     int number;
     std::size_t size;
     std::string_view name;
-  } table[] = {{DType::kFloat32, 1, 4, "f32"},   {DType::kBfloat16, 2, 2, "bf16"}, {DType::kInt8, 3, 1, "int8"},
-               {DType::kInt16, 4, 2, "int16"},   {DType::kInt32, 5, 4, "int32"},   {DType::kUint8, 6, 1, "uint8"},
+  } table[] = {{DType::kFloat32, 1, 4, "f32"}, {DType::kBfloat16, 2, 2, "bf16"}, {DType::kInt8, 3, 1, "int8"},
+               {DType::kInt16, 4, 2, "int16"}, {DType::kInt32, 5, 4, "int32"},   {DType::kUint8, 6, 1, "uint8"},
                {DType::kFloat64, 7, 8, "f64"}};
   std::set<int> known;
   for (const auto& row : table) {

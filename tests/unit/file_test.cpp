@@ -225,8 +225,7 @@ TEST(ReadFile, TheLimitIsTheLargestThatIsRead) {
 
 TEST(ReadFile, WhatIsNoFileIsRefused) {
   const Scratch scratch;
-  const std::string missing =
-      message_of(Errc::kData, scratch.path("missing"), [&] { read_file(scratch.path("missing")); });
+  const std::string missing = message_of(Errc::kData, scratch.path("missing"), [&] { read_file(scratch.path("missing")); });
   EXPECT_NE(missing.find("No such file"), std::string::npos) << missing;
   message_of(Errc::kData, scratch.folder(), [&] { read_file(scratch.folder()); });
   message_of(Errc::kData, "/dev/zero", [&] { read_file("/dev/zero"); });

@@ -37,8 +37,7 @@ Errc code_of(Action action) {
 TEST(Philox, KnownAnswersOfRandom123) {
   EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}), (Four{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   constexpr std::uint32_t kOnes = 0xffffffff;
-  EXPECT_EQ(philox4x32({kOnes, kOnes, kOnes, kOnes}, {kOnes, kOnes}),
-            (Four{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(philox4x32({kOnes, kOnes, kOnes, kOnes}, {kOnes, kOnes}), (Four{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   EXPECT_EQ(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
             (Four{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
@@ -71,8 +70,8 @@ TEST(Philox, ACopyGoesOnAloneFromTheSamePlace) {
 TEST(Philox, EveryPartOfTheNameCounts) {
   const auto head = [](PhiloxStream s) { return Four{s.next_u32(), s.next_u32(), s.next_u32(), s.next_u32()}; };
   // The last three begin with the same bytes; only where the name ends and the index begins differs.
-  const std::vector<Four> heads = {head({1, "a"}),     head({2, "a"}),    head({std::uint64_t{1} << 32 | 1, "a"}),
-                                   head({1, "b"}),     head({1, "a", 1}),        head({1, "a", std::uint64_t{1} << 32}),
+  const std::vector<Four> heads = {head({1, "a"}),     head({2, "a"}),          head({std::uint64_t{1} << 32 | 1, "a"}),
+                                   head({1, "b"}),     head({1, "a", 1}),       head({1, "a", std::uint64_t{1} << 32}),
                                    head({1, "a\x01"}), head({1, "", 0x0161ull})};
   for (std::size_t i = 0; i < heads.size(); ++i)
     for (std::size_t j = i + 1; j < heads.size(); ++j) EXPECT_NE(heads[i], heads[j]) << i << " " << j;
@@ -129,7 +128,8 @@ TEST(Philox, NormalsHaveTheMomentsOfANormal) {
 }
 
 TEST(Permutation, EqualsTheIndependentProgram) {
-  EXPECT_EQ(permutation(20, {42, "epoch:berlin", 3}), (std::vector<std::int64_t>(std::begin(kPermutation), std::end(kPermutation))));
+  EXPECT_EQ(permutation(20, {42, "epoch:berlin", 3}),
+            (std::vector<std::int64_t>(std::begin(kPermutation), std::end(kPermutation))));
 }
 
 TEST(Permutation, HoldsEveryNumberOnce) {

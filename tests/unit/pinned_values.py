@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Expected values of tests/unit, computed without Sutura: Philox4x32-10 written from the paper (numpy's Philox is the 64-bit
-one and no oracle here), hashlib's BLAKE2b and zlib's CRC-32. Standard library only.
+"""Expected values of tests/unit, computed without Sutura: Philox4x32-10 written from the paper (numpy's Philox is 64-bit
+and no oracle here), hashlib's BLAKE2b and zlib's CRC-32. Standard library only.
 
 usage: pinned_values.py [--check FILE]     prints the table, or compares it with FILE (status 1 if they differ)
 """
@@ -97,7 +97,8 @@ def table():
         s = Stream(7, "below")
         yield f"    {{{n:#x}u, {{{', '.join(hex(s.below(n)) + 'u' for _ in range(6))}}}}},"
     yield "};"
-    yield f"inline constexpr std::int64_t kPermutation[] = {{{', '.join(map(str, permutation(20, Stream(42, 'epoch:berlin', 3))))}}};"
+    order = ', '.join(map(str, permutation(20, Stream(42, 'epoch:berlin', 3))))
+    yield f"inline constexpr std::int64_t kPermutation[] = {{{order}}};"
     yield "inline constexpr Hash kHashes[] = {"
     for size in (0, 1, 8, 64, 127, 128, 129, 256, 1000):
         for key in (0, 1, 32, 64):

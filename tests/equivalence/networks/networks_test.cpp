@@ -28,10 +28,20 @@ const std::vector<Net>& nets() {
   static const std::vector<Net> all = [] {
     std::vector<Net> n = {
         {"xray_cnn", "zoo: xray_cnn, width: 4", {1, 8, 8, 1}, "pool1", "act1, norm4", "conv1, pool3, act5", {}},
-        {"resnet18_group", "zoo: resnet18, width: 4, norm: group", {1, 8, 8, 2}, "stem.act", "stage1.1, stage4.0",
-         "stem.conv, stage2.0, stage3.1", {}},
-        {"resnet18_batch", "zoo: resnet18, width: 4, norm: batch", {1, 8, 8, 2}, "stage1.0", "stem.norm, stage3.0",
-         "stem.act, stage1.1, pool", {}},
+        {"resnet18_group",
+         "zoo: resnet18, width: 4, norm: group",
+         {1, 8, 8, 2},
+         "stem.act",
+         "stage1.1, stage4.0",
+         "stem.conv, stage2.0, stage3.1",
+         {}},
+        {"resnet18_batch",
+         "zoo: resnet18, width: 4, norm: batch",
+         {1, 8, 8, 2},
+         "stage1.0",
+         "stem.norm, stage3.0",
+         "stem.act, stage1.1, pool",
+         {}},
         {"ecg_cnn1d", "zoo: ecg_cnn1d, width: 4, kernel: 5", {1, 1, 32, 1}, "norm1", "pool2, act4", "conv1, pool1, pool3", {}},
     };
     const Options width{{"width", std::int64_t{4}}};
@@ -94,7 +104,8 @@ TEST_P(Networks, OnednnAgreesToFloatTolerance) {
   sites.push_back(make_site("north", net.record, {24, 4, 3}));
   // Plain descent: AdamW turns a rounding difference of a tiny gradient into a whole step. What is left is float32 rounding
   // carried through four updates.
-  const auto with = [&](const std::string& topology, const std::string& cuts, const std::string& backend, const std::string& rate) {
+  const auto with = [&](const std::string& topology, const std::string& cuts, const std::string& backend,
+                        const std::string& rate) {
     StudyText t = study(net, topology, cuts, micro_batches);
     t.batch_size = 12;
     t.optimizer = "{name: sgd, learning_rate: " + rate + ", momentum: 0.5}";
@@ -102,8 +113,8 @@ TEST_P(Networks, OnednnAgreesToFloatTolerance) {
     return run(t, sites);
   };
   const Trained reference = with("local", "", "reference", "0.02"), whole = with("local", "", "onednn", "0.02");
-  for (const auto& [topology, cuts] : {std::pair{std::string("vanilla"), net.vanilla}, {"u_shaped", net.u_shaped},
-                                       {chain_topology("hospital"), net.chain}}) {
+  for (const auto& [topology, cuts] :
+       {std::pair{std::string("vanilla"), net.vanilla}, {"u_shaped", net.u_shaped}, {chain_topology("hospital"), net.chain}}) {
     SCOPED_TRACE("cuts " + cuts);
     const Trained split = with(topology, cuts, "onednn", "0.02");
     EXPECT_LT(relative_distance(split.weights(), whole.weights()), 1e-5);
