@@ -129,8 +129,8 @@ class Executor {
   SegmentCopy& copy_for(const std::string& segment, std::uint32_t lane);
   void update(const Step& step);
   bool mine(const Part& part) const;
-  /// Numbers of the part's records in this party's ledger: rows of its own file, whatever the split; at a party without
-  /// records, positions by lane and split.
+  /// Numbers of the part's records in this party's ledger: rows of its own file, whatever the split; where there is no
+  /// file, positions by lane and split.
   std::vector<std::int64_t> people_of(const Step& step, const Part& part) const;
   int peer_party(const Edge& edge) const;
 

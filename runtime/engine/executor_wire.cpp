@@ -49,15 +49,16 @@ Tensor Executor::plain_payload(const Edge& edge, Leg leg, const Tensor& value) {
 
 std::vector<std::int64_t> Executor::people_of(const Step& step, const Part& part) const {
   std::vector<std::int64_t> people = setup_.planner.records(step, part);
-  if (setup_.data != nullptr) {
+  if (setup_.data != nullptr && !split_of(*setup_.data, step.split).source_rows.empty()) {
     const std::vector<std::int64_t>& rows = split_of(*setup_.data, step.split).source_rows;
-    if (rows.empty()) return people;  // records made in memory have no file
     for (std::int64_t& p : people) p = rows.at(static_cast<std::size_t>(p));
     return people;
   }
+  // No file to number them by (records made in memory, or a server's gradients): positions, lane by lane, split by split.
   const auto& sizes = setup_.planner.sizes();
   std::int64_t offset = 0;
-  for (std::size_t l = 0; l < part.lane; ++l) offset += sizes[l].train + sizes[l].validation + sizes[l].test;
+  if (setup_.self.lane < 0)
+    for (std::size_t l = 0; l < part.lane; ++l) offset += sizes[l].train + sizes[l].validation + sizes[l].test;
   if (step.split != Split::kTrain) offset += sizes[part.lane].train;
   if (step.split == Split::kTest) offset += sizes[part.lane].validation;
   for (std::int64_t& p : people) p += offset;
