@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/random/philox.h"
-#include "kernels/cpu/wait_policy.h"
+#include "kernels/cpu/process_settings.h"
 #include "models/losses/loss.h"
 #include "models/optimizers/optimizer.h"
 #include "models/registry.h"
@@ -74,7 +74,7 @@ int run(const Arguments& a) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  sutura::sleep_at_barriers(argv);
+  sutura::settle_process(argv);
   CLI::App app{"Samples per second of unsplit training steps (forward, backward, SGD) on synthetic images."};
   Arguments a;
   app.add_option("--mode", a.mode, "f32 or bf16")->check(CLI::IsMember({"f32", "bf16"}));

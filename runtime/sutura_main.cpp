@@ -1,6 +1,6 @@
 #include <CLI/CLI.hpp>
 
-#include "kernels/cpu/wait_policy.h"
+#include "kernels/cpu/process_settings.h"
 #include "runtime/tools/console.h"
 #include "runtime/tools/keys_command.h"
 #include "runtime/tools/privacy_command.h"
@@ -8,7 +8,7 @@
 #include "runtime/tools/version.h"
 
 int main(int argc, char** argv) {
-  sutura::sleep_at_barriers(argv);
+  sutura::settle_process(argv);
   using namespace sutura;
   CLI::App app{"Sutura: split learning for hospitals. Tools for studies, privacy and keys."};
   app.set_version_flag("--version", std::string(kVersionText));

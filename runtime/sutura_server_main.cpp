@@ -1,12 +1,12 @@
 #include <CLI/CLI.hpp>
 
-#include "kernels/cpu/wait_policy.h"
+#include "kernels/cpu/process_settings.h"
 #include "runtime/tools/console.h"
 #include "runtime/tools/study_command.h"
 #include "runtime/tools/version.h"
 
 int main(int argc, char** argv) {
-  sutura::sleep_at_barriers(argv);
+  sutura::settle_process(argv);
   using namespace sutura;
   CLI::App app{"sutura-server: runs the server's part of a study; clients dial in, over CURVE only."};
   app.set_version_flag("--version", std::string(kVersionText));
