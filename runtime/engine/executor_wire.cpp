@@ -29,6 +29,16 @@ void scale_by(Tensor& t, double factor) {
   for (float& v : t.f32()) v = static_cast<float>(v * factor);
 }
 
+/// Unguarded numbers have no norm to check against; beyond this one message could still ruin everybody's weights (its square
+/// is what an optimizer accumulates).
+bool within_bounds(const Tensor& value) {
+  constexpr float kLargest = 1e6f;
+  const auto small = [](float v) { return std::abs(v) <= kLargest; };
+  if (value.dtype() == DType::kFloat32) return std::ranges::all_of(value.f32(), small);
+  if (value.dtype() != DType::kBfloat16) return true;
+  return std::ranges::all_of(value.as<bf16>(), [&](bf16 v) { return small(to_float(v)); });
+}
+
 void check_labels(const Tensor& labels, std::int64_t classes) {
   if (labels.dtype() != DType::kInt32) return;
   const bool in_range = std::ranges::all_of(labels.as<std::int32_t>(), [&](std::int32_t v) { return v >= 0 && v < classes; });
@@ -116,6 +126,7 @@ void Executor::receive(const Instruction& i, const Step& step, const Part& part,
     expect(m.tensors[0], dtype, shape);
     value = to_tensor(m.tensors[0]);
     require(all_finite(m.tensors[0]), Errc::kProtocol, "a message of " + edge.text + " holds NaN or infinity");
+    require(edge.labels || within_bounds(value), Errc::kProtocol, "a message of " + edge.text + " holds a number beyond a million");
   } catch (const PeerLost&) {
     throw;
   } catch (const Error& e) {

@@ -124,7 +124,7 @@ const Deed kDeeds[] = {
        put_float(m, -std::numeric_limits<float>::infinity());
        link.send(std::move(m));
      }},
-    {"UnguardedNumbersThatOverflow", kUnguarded, Errc::kDetector, "the loss of a micro-batch is not finite",
+    {"UnguardedNumbersThatOverflow", kUnguarded, Errc::kProtocol, "holds a number beyond a million",
      [](LinkedRogue& link, const Rogue& mind) {
        Message m = mind.rows(mind.step());
        // All patterns of signs: one of them goes with the signs of some unit's weights.
