@@ -295,6 +295,9 @@ void find_weights(Plan& plan, const StudyConfig& study) {
   };
   for (const std::string& s : study.schedule.average) {
     const int party = party_of_segment(s);
+    if (party != plan.many_party && study.schedule.tail != Tail::kPerClient)
+      refuse("schedule.average lists '" + s + "', of which '" + t.parties[static_cast<std::size_t>(party)].name +
+             "' holds one copy: leave it out, or set schedule.tail: per_client");
     if (party != plan.many_party || plan.lanes.size() < 2) continue;  // copies at the server average in place
     if (server_index < 0) refuse("schedule.average needs a server party");
     plan.weights.push_back({s, party, server_index, WeightsEdge::When::kRoundEnd});

@@ -53,6 +53,7 @@ TEST_F(PrivacyRefusals, AveragingAFrozenFrontOfReleaseOnce) {
   s.data.sites = {"north"};
   EXPECT_THAT(refusal(s), HasSubstr("schedule.average lists 'front'"));
   s = release_once();
+  s.schedule.tail = Tail::kPerClient;
   s.schedule.average = {"tail"};
   EXPECT_EQ(refusal(s), "") << "copies at the server average in place";
 }

@@ -189,6 +189,17 @@ TEST_F(Refusals, DeliveryOfWeightsThatHaveNoOneValue) {
   EXPECT_EQ(refusal(s), "") << "averaged copies are one";
 }
 
+TEST_F(Refusals, AverageOfASegmentWithOneCopy) {
+  StudyConfig s = vanilla();
+  s.schedule.average = {"tail"};
+  EXPECT_THAT(refusal(s), HasSubstr("schedule.average lists 'tail', of which 'server' holds one copy"));
+  s.schedule.tail = Tail::kPerClient;
+  EXPECT_EQ(refusal(s), "");
+  s.schedule = {};
+  s.schedule.average = {"front"};
+  EXPECT_EQ(refusal(s), "");
+}
+
 TEST_F(Refusals, DeliveryToItsOwner) {
   StudyConfig s = vanilla();
   s.topology.deliver = {{"tail", "server"}};
