@@ -11,11 +11,7 @@
 namespace sutura {
 namespace {
 
-WireTensor to_wire(const Tensor& t) {
-  WireTensor w{t.dtype(), t.shape(), Bytes(t.bytes_size())};
-  if (!w.data.empty()) std::memcpy(w.data.data(), t.data(), w.data.size());
-  return w;
-}
+WireTensor to_wire(const Tensor& t) { return {t.dtype(), t.shape(), Bytes(t.bytes().begin(), t.bytes().end())}; }
 
 Tensor to_tensor(const WireTensor& w) {
   Tensor t(w.shape, w.dtype);
