@@ -56,17 +56,6 @@ void send_or_lose(Channel& channel, Message&& message, Deadline deadline, const 
     throw PeerLost(outcome == Outcome::kStopped ? Errc::kInterrupted : Errc::kNetwork, outcome_text(outcome) + " on sending " + what);
 }
 
-std::unique_ptr<Reject> pending_reject(Channel& channel) {
-  try {
-    auto answer = channel.receive(kControlTag, deadline_in(std::chrono::milliseconds(200)));
-    if (const auto* m = std::get_if<Message>(&answer); m != nullptr && m->type == MessageType::kReject)
-      return std::make_unique<Reject>(from_message<Reject>(*m));
-  } catch (const Error&) {
-    // An unreadable refusal says no more than the silence that led here.
-  }
-  return nullptr;
-}
-
 SessionTerms join_session(Channel& server, const Hello& hello, const Plan& plan,
                      const std::function<std::string(const std::string&)>& explain, Deadline deadline) {
   Outcome sent = server.send(to_message(hello), deadline);

@@ -17,8 +17,6 @@ namespace sutura {
 std::string outcome_text(Outcome outcome);
 /// Tells a peer why its session ends; best effort, never throws.
 void send_reject(Channel& channel, const Error& reason, const std::string& canonical_plan = {});
-/// The refusal that a peer has sent, if one lies in the channel; nothing otherwise.
-std::unique_ptr<Reject> pending_reject(Channel& channel);
 
 /// What both ends agree on before any record is read for training.
 struct SessionTerms {
