@@ -52,10 +52,31 @@ struct TopologyConfig {
 // ---- schedule ---------------------------------------------------------------------------------------------------------
 enum class Visit { kTogether, kInTurn, kShuffled };
 enum class Tail { kShared, kPerClient };
+/// What a run does when a site leaves in the middle.
+enum class OnLeave {
+  kContinue,  ///< the others go on; the site may join again at the start of a round
+  kWait,      ///< the run waits at the next start of a round until the site is back
+  kStop,      ///< the run ends for everybody
+};
+struct ParticipationConfig {
+  std::int64_t min_clients = 0;  ///< sites that a round needs; 0: all of them
+  double deadline_s = 0.0;       ///< longest silence of a site inside a round, also the lease of a handed-on segment; 0: connection.deadline_s
+  OnLeave on_leave = OnLeave::kContinue;
+};
+/// What a step does without a party that holds a part of its records (vertical studies).
+enum class MissingParty {
+  kAbort,        ///< the run ends
+  kDropStep,     ///< nobody updates; the next step tries again
+  kZero,         ///< its input to the join is zero
+  kRunningMean,  ///< its input to the join is the mean of its rows so far
+};
 struct ScheduleConfig {
   Visit visit = Visit::kTogether;
   Tail tail = Tail::kShared;
   std::vector<std::string> average;  ///< segments averaged over their replicas at round end, weighted by samples
+  std::vector<std::string> hand_on;  ///< segments handed from site to site with their optimizer, sealed for the other sites
+  ParticipationConfig participation;
+  MissingParty missing_party = MissingParty::kAbort;
 };
 
 // ---- data -------------------------------------------------------------------------------------------------------------
@@ -71,6 +92,14 @@ struct TableConfig {
   std::vector<std::string> columns;   ///< names of the columns of a file without a header line; empty: it has one
   std::map<std::string, std::vector<std::string>> class_texts;  ///< class -> texts that mean it; else the class's own name
   std::string group;                  ///< column whose equal texts (one patient) stay at one site and in one split
+  std::map<std::string, std::vector<std::string>> missing_in;  ///< column -> texts that mean "not there" in this column alone
+  std::map<std::string, std::map<std::string, double>> numbers;  ///< column -> text -> the number it stands for ("> 89" -> 90)
+  /// Column -> word -> what becomes that word: texts, or number ranges "390-459" (both ends belong to it).
+  std::map<std::string, std::map<std::string, std::vector<std::string>>> ranges;
+  std::map<std::string, std::vector<std::string>> keep;       ///< only rows whose text in the column is one of these
+  std::map<std::string, std::vector<std::string>> leave_out;  ///< rows that are not records of the study
+  std::string first_of;               ///< column: of rows with equal texts only the first is a record
+  std::string id;                     ///< vertical: column that names the record at every party; unique, never leaves, never a feature
 };
 enum class Layout { kRows, kImages, kSignals };
 struct ArraysConfig {
@@ -80,6 +109,7 @@ struct ArraysConfig {
   std::optional<Layout> layout;  ///< absent: 2-D arrays are rows, 3-D and 4-D are images; signals [N, L] become [N, 1, L, 1]
   std::string train_groups;      ///< as TableConfig::group, for the training array
   std::int64_t classes = 2;
+  std::vector<std::int64_t> class_values;  ///< raw label values in class order; records with other values are left out. Empty: 0, 1, ...
 };
 enum class Standardize { kNone, kConstants, kTraining };
 enum class PartitionBy { kEvenly, kColumn, kLabelSkew };
@@ -90,11 +120,15 @@ struct DataConfig {
   std::vector<double> centre, scale;  ///< kConstants: one each, or one per feature column
   double validation_fraction = 0.0;   ///< tables: share of each site's records
   double test_fraction = 0.0;
+  std::int64_t folds = 0;             ///< cross-validation: the test records are one of so many equal parts; 0: test_fraction says
+  std::int64_t fold = 0;              ///< which part, from 0
   std::vector<std::string> sites;     ///< names of the hospitals, in order
   PartitionBy partition = PartitionBy::kEvenly;
-  std::string partition_column;       ///< kColumn: the table column whose text is the site name
+  std::string partition_column;       ///< kColumn: the table column (or array) whose text is the site name
   double partition_alpha = 0.5;       ///< kLabelSkew: Dirichlet concentration
   std::map<std::string, std::vector<std::string>> party_columns;  ///< vertical: party -> columns it holds
+  std::map<std::string, TableConfig> party_tables;  ///< vertical: each party's own file, aligned by its `id` before training
+  std::string split_party;  ///< vertical: the party whose file (labels, group) decides the splits; empty: the label holder
   std::vector<std::int64_t> record_shape;  ///< shape of one record as the front sees it, [30] or [28, 28, 1]: the server holds
                                            ///< no data and needs it; data holders check it against their files
   std::map<std::string, std::vector<std::int64_t>> party_shapes;  ///< the same per party of a vertical study
@@ -108,6 +142,8 @@ struct NetworkConfig {
   std::map<std::string, NetworkSpec> segments;  ///< or each segment by itself
   std::vector<std::string> frozen;              ///< segments that never train (public fronts)
 };
+enum class Keep { kLast, kBest };        ///< whose weights the run ends with: the last epoch's, or the best validated one's
+enum class StopMetric { kLoss, kAuc };
 struct TrainingConfig {
   LossKind loss = LossKind::kBinaryCrossEntropy;
   std::int64_t epochs = 1;
@@ -123,6 +159,12 @@ struct TrainingConfig {
   std::int64_t step_epochs = 10;  ///< kStep: epochs between drops
   double step_factor = 0.1;
   std::int64_t evaluate_every = 1;  ///< epochs between validation passes; 0: only at the end
+  std::int64_t stale = 0;  ///< steps that may be begun before the updates of earlier ones; their weights are stashed
+  std::vector<double> class_weights;  ///< of each class in the loss; empty: all 1
+  Keep keep = Keep::kLast;
+  StopMetric stop_metric = StopMetric::kLoss;  ///< validation figure that decides what is best
+  std::int64_t patience = 0;  ///< validation passes without a better figure after which training ends; 0: never early
+  double min_delta = 0.0;     ///< what counts as better
 };
 
 // ---- privacy: no defaults for anything that decides ---------------------------------------------------------------------
@@ -152,6 +194,7 @@ struct ConnectionConfig {
   std::filesystem::path secret_key;        ///< server: its own; "{site}" is replaced by the site name at clients
   std::filesystem::path authorised;        ///< server: site names and their public keys
   std::filesystem::path ledger;            ///< privacy ledger of this data owner, kept over runs; empty: in the run's folder
+  std::filesystem::path peers;             ///< client: the other sites' public keys; what is sealed for them needs it
   double deadline_s = 600.0;               ///< silence after which a party gives up
 };
 struct ComputeConfig {
@@ -159,7 +202,9 @@ struct ComputeConfig {
   int threads = 1;
   DType precision = DType::kFloat32;
 };
-enum class Codec { kFloat32, kBfloat16 };  ///< of unguarded activations and gradients
+/// Of unguarded activations and gradients. kInt8: one scale per record; gradients carry their rounding error on to the same
+/// record's next one (error feedback).
+enum class Codec { kFloat32, kBfloat16, kInt8 };
 struct WireConfig {
   Codec activation = Codec::kFloat32;
   Codec gradient = Codec::kFloat32;
