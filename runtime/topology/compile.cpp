@@ -284,42 +284,6 @@ void emit_backward(const Plan& plan, const std::vector<int>& order, Emitter& out
   }
 }
 
-void find_weights(Plan& plan, const StudyConfig& study) {
-  const TopologyConfig& t = plan.topology;
-  const auto server = std::find_if(t.parties.begin(), t.parties.end(), [](const PartyConfig& p) { return p.role == Role::kServer; });
-  const int server_index = server == t.parties.end() ? -1 : static_cast<int>(server - t.parties.begin());
-  const auto party_of_segment = [&](const std::string& s) {
-    for (std::size_t n = 0; n < t.nodes.size(); ++n)
-      if (t.nodes[n].kind == NodeKind::kSegment && t.nodes[n].segment == s) return plan.party_of(static_cast<int>(n));
-    refuse("no node bears the segment '" + s + "'");
-  };
-  for (const std::string& s : study.schedule.average) {
-    const int party = party_of_segment(s);
-    if (party != plan.many_party && study.schedule.tail != Tail::kPerClient)
-      refuse("schedule.average lists '" + s + "', of which '" + t.parties[static_cast<std::size_t>(party)].name +
-             "' holds one copy: leave it out, or set schedule.tail: per_client");
-    if (party != plan.many_party || plan.lanes.size() < 2) continue;  // copies at the server average in place
-    if (server_index < 0) refuse("schedule.average needs a server party");
-    plan.weights.push_back({s, party, server_index, WeightsEdge::When::kRoundEnd});
-    plan.weights.push_back({s, server_index, party, WeightsEdge::When::kRoundEnd});
-  }
-  for (const DeliverConfig& d : t.deliver) {
-    const int to = plan.party_index(d.to);
-    const int from = party_of_segment(d.segment);
-    if (from == to) refuse("deliver: '" + d.segment + "' already is at '" + d.to + "'");
-    if (from != server_index && to != server_index)
-      refuse("deliver: '" + d.segment + "' would pass from client to client; clients dial the server only");
-    const auto& average = study.schedule.average;
-    const bool averaged = std::find(average.begin(), average.end(), d.segment) != average.end();
-    if (from == plan.many_party && plan.lanes.size() > 1)
-      refuse("deliver: each replica of '" + t.parties[static_cast<std::size_t>(from)].name + "' holds its own copy of '" +
-             d.segment + "'");
-    if (study.schedule.tail == Tail::kPerClient && plan.lanes.size() > 1 && !averaged)
-      refuse("deliver: the server holds a copy of '" + d.segment + "' per client; list it under schedule.average");
-    plan.weights.push_back({d.segment, from, to, WeightsEdge::When::kRunEnd});
-  }
-}
-
 /// Most messages of one lane's step in one direction, at least what channels hold anyway.
 std::uint16_t window_of(const Plan& plan, std::int64_t micro_batches) {
   std::map<std::pair<std::size_t, int>, std::int64_t> sends;  // (sender, receiver) -> messages per micro-batch

@@ -16,4 +16,9 @@ void check_privacy(const Plan& plan, const StudyConfig& study, const Segments& s
 /// Errors  kConfig naming the layer and its segment.
 void check_backward(const Plan& plan, const Segments& segments);
 
+/// Weights that pass between parties outside of steps, in this order: the averages of a round as pairs (to the server, and
+/// back), hand-overs, deliveries at the end. Needs the wiring and what trains.
+/// Errors  kConfig naming the segment and the key that lists it.
+void find_weights(Plan& plan, const StudyConfig& study);
+
 }  // namespace sutura
