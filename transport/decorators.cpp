@@ -29,13 +29,13 @@ TrafficCount cost(const Message& message) { return {1, payload_bytes(message), f
 Outcome CountingChannel::send(Message&& message, Deadline deadline) {
   const TrafficCount count = cost(message);
   const auto leg = static_cast<std::size_t>(message.tag.leg);
-  const Outcome outcome = inner_.send(std::move(message), deadline);
+  const Outcome outcome = inner_->send(std::move(message), deadline);
   if (outcome == Outcome::kOk) sent_.by_leg[leg] += count;
   return outcome;
 }
 
 std::variant<Message, Outcome> CountingChannel::receive(const Tag& tag, Deadline deadline) {
-  auto got = inner_.receive(tag, deadline);
+  auto got = inner_->receive(tag, deadline);
   if (const auto* message = std::get_if<Message>(&got)) received_.by_leg[static_cast<std::size_t>(tag.leg)] += cost(*message);
   return got;
 }

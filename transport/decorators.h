@@ -25,14 +25,16 @@ struct Traffic {
 /// Counts what passes; resends of the link below are not seen. Threads: those of the channel.
 class CountingChannel final : public Channel {
  public:
-  explicit CountingChannel(Channel& inner) : inner_(inner) {}
+  explicit CountingChannel(Channel& inner) : inner_(&inner) {}
+  /// Counts on over another channel: the peer began a new session.
+  void rebind(Channel& inner) { inner_ = &inner; }
   [[nodiscard]] Outcome send(Message&& message, Deadline deadline) override;
   [[nodiscard]] std::variant<Message, Outcome> receive(const Tag& tag, Deadline deadline) override;
   const Traffic& sent() const { return sent_; }
   const Traffic& received() const { return received_; }
 
  private:
-  Channel& inner_;
+  Channel* inner_;
   Traffic sent_;
   Traffic received_;
 };

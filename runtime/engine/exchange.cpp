@@ -1,7 +1,9 @@
 #include "runtime/engine/exchange.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "runtime/engine/executor_slots.h"
 #include "runtime/engine/session.h"
@@ -11,6 +13,18 @@ namespace sutura {
 namespace {
 
 constexpr std::uint64_t kRunEnd = 0xffffffff;
+const Tag kControlTag{0xffff, Leg::kControl, 0, 0};
+
+nlohmann::json receive_report(Executor& executor, int party, std::uint32_t lane, const std::string& what) {
+  auto answer = executor.channel(party, lane).receive(kControlTag, executor.patience());
+  if (const auto* outcome = std::get_if<Outcome>(&answer))
+    throw PeerLost(*outcome == Outcome::kStopped ? Errc::kInterrupted : Errc::kNetwork, outcome_text(*outcome) + " while waiting for " + what);
+  const Message& m = std::get<Message>(answer);
+  if (m.type == MessageType::kReject) throw refusal(from_message<Reject>(m));
+  auto j = nlohmann::json::parse(from_message<Report>(m).json, nullptr, false);
+  require(j.is_object(), Errc::kProtocol, "a report is not a JSON object, where " + what + " was due");
+  return j;
+}
 
 void send_rows(Executor& executor, int party, std::uint32_t lane, const Tag& tag, const Tensor& rows) {
   Message m;
@@ -99,6 +113,53 @@ void average_at_server(Executor& executor, const WeightsEdge& in, const WeightsE
 }
 
 }  // namespace
+
+int server_party(const Plan& plan) {
+  const auto& parties = plan.topology.parties;
+  const auto server = std::ranges::find_if(parties, [](const PartyConfig& p) { return p.role == Role::kServer; });
+  return server == parties.end() ? -1 : static_cast<int>(server - parties.begin());
+}
+
+void report_to_clients(Executor& executor, const std::function<nlohmann::json(int party, std::uint32_t lane)>& make,
+                       const std::string& what) {
+  const Plan& plan = executor.setup().plan;
+  for (std::size_t p = 0; p < plan.topology.parties.size(); ++p) {
+    if (plan.topology.parties[p].role != Role::kClient) continue;
+    const auto party = static_cast<int>(p);
+    const bool many = party == plan.many_party;
+    for (std::uint32_t l = 0; l < (many ? plan.lanes.size() : 1); ++l) {
+      if (many ? !executor.active(l) : !executor.present(party)) continue;
+      try {
+        send_or_lose(executor.channel(party, l), to_message(Report{make(party, l).dump()}), executor.patience(), what);
+      } catch (const PeerLost& lost) {
+        if (many)
+          executor.drop(l, lost);
+        else
+          executor.lose(party, lost);
+      }
+    }
+  }
+}
+
+nlohmann::json report_of_server(Executor& executor, const std::string& what) {
+  const auto lane = static_cast<std::uint32_t>(std::max(0, executor.setup().self.lane));
+  return receive_report(executor, server_party(executor.setup().plan), lane, what);
+}
+
+void report_to_server(Executor& executor, const nlohmann::json& report, const std::string& what) {
+  const auto lane = static_cast<std::uint32_t>(std::max(0, executor.setup().self.lane));
+  send_or_lose(executor.channel(server_party(executor.setup().plan), lane), to_message(Report{report.dump()}), executor.patience(), what);
+}
+
+nlohmann::json report_of_client(Executor& executor, int party, std::uint32_t lane, const std::string& what) {
+  try {
+    return receive_report(executor, party, lane, what);
+  } catch (const PeerLost&) {
+    throw;
+  } catch (const Error& e) {
+    throw PeerLost(e.code(), e.what());
+  }
+}
 
 std::uint16_t weights_tag(const Plan& plan, const WeightsEdge& edge) {
   return static_cast<std::uint16_t>(0x8000 + (&edge - plan.weights.data()));

@@ -1,4 +1,8 @@
 #pragma once
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
 #include "runtime/engine/executor.h"
 
 namespace sutura {
@@ -12,6 +16,19 @@ void average_round(Executor& executor, std::int64_t epoch);
 void deliver(Executor& executor, const WeightsEdge& edge, const Tensor& rows);
 /// Run end, receiving side: `count` rows of the segment's weights. Errors: kNetwork, kProtocol.
 Tensor await_delivery(Executor& executor, const WeightsEdge& edge, std::int64_t count);
+
+/// Index of the plan's server party, or -1.
+int server_party(const Plan& plan);
+/// Server: sends a report to every client process that is there; `make` gives its JSON, by party and lane. A replica that cannot
+/// be reached is dropped; another party's loss is treated as the study's missing_party says.
+void report_to_clients(Executor& executor, const std::function<nlohmann::json(int party, std::uint32_t lane)>& make,
+                       const std::string& what);
+/// Client: the server's next report. Errors: kNetwork, kProtocol, what the server's refusal says.
+nlohmann::json report_of_server(Executor& executor, const std::string& what);
+/// Client: sends the server a report.
+void report_to_server(Executor& executor, const nlohmann::json& report, const std::string& what);
+/// Server: the next report of (party, lane). Errors: as report_of_server; the caller decides what a lost peer means.
+nlohmann::json report_of_client(Executor& executor, int party, std::uint32_t lane, const std::string& what);
 
 /// Index of a weights edge in messages.
 std::uint16_t weights_tag(const Plan& plan, const WeightsEdge& edge);

@@ -117,7 +117,7 @@ SegmentCopy& Executor::copy_for(const std::string& segment, std::uint32_t lane) 
   return all.size() == 1 ? all[0] : all[lane];
 }
 
-StepResult Executor::run(const Step& step) {
+std::vector<StepDone> Executor::run(const Step& step) {
   result_ = StepResult{};
   const Program& program = setup_.plan.program(setup_.self.party, step.purpose);
   std::vector<Slots> slots(step.parts.size());
@@ -136,7 +136,7 @@ StepResult Executor::run(const Step& step) {
     }
   for (const Part& p : step.parts) result_.records += mine(p) ? p.count : 0;
   if (step.purpose == Purpose::kTrain) update(step);
-  return result_;
+  return {{step, result_}};
 }
 
 void Executor::execute(const Instruction& i, const Step& step, const Part& part, Slots& slots) {

@@ -10,6 +10,7 @@
 #include "models/losses/loss.h"
 #include "models/optimizers/optimizer.h"
 #include "runtime/data/dataset.h"
+#include "runtime/engine/decisions.h"
 #include "runtime/engine/steps.h"
 #include "kernels/ops/release_rows/release_rows.h"
 #include "runtime/privacy/guard.h"
@@ -42,12 +43,17 @@ struct StepResult {
   std::int64_t records = 0;  ///< of the parts that ran here
 };
 
+struct StepDone {
+  Step step;
+  StepResult result;
+};
+
 /// Everything a party needs to run programs.
 struct PartySetup {
   const StudyConfig& study;
   const Plan& plan;
   const Segments& segments;
-  const StepPlanner& planner;
+  StepPlanner& planner;
   Instance self;
   const SiteData* data = nullptr;              ///< data holders
   Guard* guard = nullptr;                      ///< parties that release guarded rows
@@ -57,6 +63,7 @@ struct PartySetup {
   /// Longest wait for one message of a lane, at the party that serves all lanes: a silent site is dropped and the others go
   /// on. Everybody else waits as long as the link says that the peer lives.
   std::chrono::milliseconds silence{600000};
+  Decisions* decisions = nullptr;  ///< records who left and joined; nullptr: nobody keeps them
 };
 
 /// Runs a party's straight-line programs, one step at a time: turn by turn, and inside a turn micro-batch by micro-batch
@@ -69,7 +76,14 @@ class Executor {
   Executor(const PartySetup& setup, Context& ctx);
 
   /// Runs one step of any purpose; training steps end with the optimizers' update.
-  StepResult run(const Step& step);
+  std::vector<StepDone> run(const Step& step);
+  std::vector<StepDone> finish() { return {}; }
+  bool present(int) const { return true; }
+  void admit(int) {}
+  void admit_lane(std::uint32_t lane) { active_[lane] = true; }
+  void leave_out(std::uint32_t lane) { active_[lane] = false; }
+  void lose(int, const Error& e) { throw e; }
+  double waiting_seconds() const { return 0.0; }
 
   /// Copies of a segment held here: one, or one per lane (schedule.tail: per_client).
   std::vector<SegmentCopy>& copies(const std::string& segment);

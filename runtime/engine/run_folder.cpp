@@ -25,6 +25,15 @@ double per_sample(std::uint64_t bytes, std::int64_t records) {
   return records > 0 ? static_cast<double>(bytes) / static_cast<double>(records) : 0.0;
 }
 
+/// What a run that goes on from these weights needs: the optimizer's tensors by name, and its steps as one number.
+void save_state(Optimizer& optimizer, const std::filesystem::path& path) {
+  Tensor steps(Shape{1});
+  steps.f32()[0] = static_cast<float>(optimizer.steps());  // exact to 2^24
+  NamedTensors tensors{{"steps", &steps}};
+  for (const auto& [name, tensor] : optimizer.state()) tensors.emplace_back(name, tensor);
+  write_safetensors(path, tensors);
+}
+
 json privacy_json(const Prepared& p, const PartyResult& result) {
   const PrivacyConfig& c = p.study().privacy;
   json j{{"statement", p.statement}};
@@ -49,7 +58,8 @@ json privacy_json(const Prepared& p, const PartyResult& result) {
 
 RunFolder::RunFolder(const std::filesystem::path& folder, const Prepared& prepared) : folder_(folder) {
   std::error_code failed;
-  std::filesystem::create_directories(folder / "weights", failed);
+  for (const char* part : {"weights", "optimizer"})
+    if (!failed) std::filesystem::create_directories(folder / part, failed);
   require(!failed, Errc::kResources, folder.string() + ": cannot create: " + failed.message());
   write_file_durably(folder / "config_resolved.txt", as_bytes(print_config(prepared.loaded)));
   lines_.open(folder / "metrics.jsonl", std::ios::trunc);
@@ -80,11 +90,12 @@ void RunFolder::add(const EpochRecord& r) {
 void RunFolder::write_weights(Executor& executor) {
   for (const std::string& name : executor.setup().segments.names) {
     if (!executor.holds(name)) continue;
-    const auto& copies = executor.copies(name);
+    auto& copies = executor.copies(name);
     for (std::size_t c = 0; c < copies.size(); ++c) {
       if (copies[c].params.total() == 0) continue;
       const std::string suffix = copies.size() > 1 ? "." + executor.setup().plan.lanes[c] : "";
       save_params(copies[c].params, folder_ / "weights" / (name + suffix + ".safetensors"));
+      if (copies[c].optimizer != nullptr) save_state(*copies[c].optimizer, folder_ / "optimizer" / (name + suffix + ".safetensors"));
     }
   }
 }
@@ -108,6 +119,12 @@ json summary_of(const Prepared& prepared, const PartyResult& result, const std::
   const TrafficBytes traffic = result.epochs.empty() ? TrafficBytes{} : result.epochs.back().traffic;
   j["samples_per_second"] = result.seconds > 0.0 ? static_cast<double>(result.records) / result.seconds : 0.0;
   j["training_seconds"] = result.seconds;
+  j["waiting_seconds"] = result.waiting_seconds;
+  j["sites"] = json::object();
+  for (const auto& [site, e] : result.sites) j["sites"][site] = to_json(e);
+  j["stale_steps"] = prepared.study().training.stale;
+  j["stopped_early"] = result.stopped_early;
+  j["best_epoch"] = result.best_epoch >= 0 ? json(result.best_epoch) : json(nullptr);
   j["epochs"] = result.epochs.size();
   j["bytes_up"] = traffic.up_bytes;
   j["bytes_down"] = traffic.down_bytes;

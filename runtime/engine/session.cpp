@@ -75,87 +75,145 @@ SessionTerms join_session(Channel& server, const Hello& hello, const Plan& plan,
   require(w.nonce == hello.nonce, Errc::kProtocol, "the WELCOME answers another HELLO");
   require(w.sites == plan.lanes && w.sizes.size() == w.sites.size(), Errc::kProtocol, "the WELCOME names other sites");
   SessionTerms s{w.run, {}};
-  for (const auto& row : w.sizes) s.sizes.push_back(lane_sizes(row));
+  const std::vector<std::uint64_t> nobody(3, 0);  // a site that has not joined yet
+  for (const auto& row : w.sizes) s.sizes.push_back(row == nobody ? LaneSizes{} : lane_sizes(row));
   for (std::size_t l = 0; l < w.sites.size(); ++l)
     require(w.sizes[l] == hello.sizes || (plan.many_party >= 0 && w.sites[l] != hello.site), Errc::kProtocol,
             "the WELCOME changes this site's own numbers of records");
   return s;
 }
 
-SessionTerms Reception::wait_for_all(const std::function<std::unique_ptr<Arrival>(Deadline)>& next, Deadline deadline,
-                                const std::function<void(const std::string&)>& log) {
+SessionTerms Reception::open(Deadline deadline, std::int64_t min_clients) {
   try {
-    return gather(next, deadline, log);
+    gather(deadline, min_clients);
+    const std::vector<LaneSizes> sizes = lane_table();
+    std::vector<std::string> names;
+    for (const auto& [name, guest] : waiting_) names.push_back(name);
+    for (const std::string& name : names) welcome(name, sizes);
+    return {run_, sizes};
   } catch (const Error& e) {
-    for (const auto& [name, channel] : channels_) send_reject(*channel, e);
+    turn_away(e);
     throw;
   }
 }
 
-SessionTerms Reception::gather(const std::function<std::unique_ptr<Arrival>(Deadline)>& next, Deadline deadline,
-                          const std::function<void(const std::string&)>& log) {
+void Reception::gather(Deadline deadline, std::int64_t min_clients) {
   const std::vector<std::string> expected = client_names(plan_);
-  std::map<std::string, Hello> hellos;
-  while (hellos.size() < expected.size()) {
-    std::unique_ptr<Arrival> a = next(deadline);
-    if (a == nullptr) {
-      std::string missing;
-      for (const std::string& n : expected)
-        if (!hellos.contains(n)) missing += (missing.empty() ? "" : ", ") + n;
-      throw Error(Errc::kNetwork, "still missing: " + missing);
+  while (waiting_.size() < expected.size()) {
+    std::unique_ptr<Arrival> a = next_(deadline);
+    if (a != nullptr) {
+      receive_hello(*a);
+      continue;
     }
-    try {
-      auto answer = a->channel->receive(kControlTag, deadline_in(std::chrono::seconds(10)));
-      require(std::holds_alternative<Message>(answer), Errc::kNetwork, "said nothing");
-      const Hello hello = from_message<Hello>(std::get<Message>(answer));
-      require(std::ranges::find(expected, a->name) != expected.end(), Errc::kAuthentication,
-              "the site of this key is not part of the study");
-      require(hello.protocol == kSessionProtocol, Errc::kPlanMismatch,
-              "session protocol " + std::to_string(hello.protocol) + " there, " + std::to_string(kSessionProtocol) + " here");
-      require(hello.site == a->name, Errc::kAuthentication, "the key belongs to another site than the one named in HELLO");
-      require(hello.plan_digest == agreement_.digest, Errc::kPlanMismatch, "the study differs from the server's");
-      lane_sizes(hello.sizes);
-      // The endpoint lets a second session of a site begin only when the first is gone: the site has restarted.
-      const bool again = hellos.contains(a->name);
-      hellos[a->name] = hello;
-      channels_[a->name] = std::move(a->channel);
-      log(a->name + (again ? " joined again (" : " joined (") + std::to_string(hellos.size()) + " of " + std::to_string(expected.size()) + ")");
-    } catch (const Error& e) {
-      log("refused " + escaped(a->name) + ": " + e.what());
-      if (a->channel != nullptr)
-        send_reject(*a->channel, e, e.code() == Errc::kPlanMismatch ? agreement_.canonical : std::string());
+    std::string missing;
+    std::int64_t sites = 0;
+    bool others = true;  // parties that are no replica: nobody can stand in for them
+    for (const std::string& n : expected) {
+      const bool replica = plan_.many_party >= 0 && std::ranges::find(plan_.lanes, n) != plan_.lanes.end();
+      if (waiting_.contains(n)) {
+        sites += replica ? 1 : 0;
+        continue;
+      }
+      missing += (missing.empty() ? "" : ", ") + n;
+      others = others && replica;
     }
+    if (others && min_clients > 0 && sites >= min_clients) {
+      log_("beginning without " + missing + ", which may join at the start of a later round");
+      return;
+    }
+    throw Error(Errc::kNetwork, "still missing: " + missing);
   }
-  SessionTerms s{run_, {}};
+}
+
+bool Reception::receive_hello(Arrival& a) {
+  const std::vector<std::string> expected = client_names(plan_);
+  try {
+    auto answer = a.channel->receive(kControlTag, deadline_in(std::chrono::seconds(10)));
+    require(std::holds_alternative<Message>(answer), Errc::kNetwork, "said nothing");
+    const Hello hello = from_message<Hello>(std::get<Message>(answer));
+    require(std::ranges::find(expected, a.name) != expected.end(), Errc::kAuthentication,
+            "the site of this key is not part of the study");
+    require(hello.protocol == kSessionProtocol, Errc::kPlanMismatch,
+            "session protocol " + std::to_string(hello.protocol) + " there, " + std::to_string(kSessionProtocol) + " here");
+    require(hello.site == a.name, Errc::kAuthentication, "the key belongs to another site than the one named in HELLO");
+    require(hello.plan_digest == agreement_.digest, Errc::kPlanMismatch, "the study differs from the server's");
+    lane_sizes(hello.sizes);
+    // The endpoint lets a second session of a site begin only when the first is gone: the site has restarted.
+    const bool again = waiting_.contains(a.name) || members_.contains(a.name);
+    waiting_[a.name] = {hello, std::move(a.channel)};
+    std::size_t there = waiting_.size();
+    for (const auto& [name, guest] : members_) there += waiting_.contains(name) ? 0 : 1;
+    log_(a.name + (again ? " joined again (" : " joined (") + std::to_string(there) + " of " + std::to_string(expected.size()) + ")");
+    return true;
+  } catch (const Error& e) {
+    log_("refused " + escaped(a.name) + ": " + e.what());
+    if (a.channel != nullptr) send_reject(*a.channel, e, e.code() == Errc::kPlanMismatch ? agreement_.canonical : std::string());
+    return false;
+  }
+}
+
+std::vector<LaneSizes> Reception::lane_table() const {
+  std::vector<LaneSizes> sizes;
   for (const std::string& lane : plan_.lanes) {
+    if (plan_.many_party >= 0) {
+      const auto guest = waiting_.find(lane);
+      sizes.push_back(guest == waiting_.end() ? LaneSizes{} : lane_sizes(guest->second.hello.sizes));
+      continue;
+    }
     std::vector<LaneSizes> told;
-    if (plan_.many_party >= 0)
-      told.push_back(lane_sizes(hellos.at(lane).sizes));
-    else
-      for (const auto& [name, hello] : hellos) told.push_back(lane_sizes(hello.sizes));
+    for (const auto& [name, guest] : waiting_) told.push_back(lane_sizes(guest.hello.sizes));
     for (const LaneSizes& t : told)
       require(t.train == told[0].train && t.validation == told[0].validation && t.test == told[0].test, Errc::kData,
               "the parties of a vertical study hold different numbers of records: align them first");
-    s.sizes.push_back(told[0]);
+    sizes.push_back(told[0]);
   }
-  for (const auto& [name, hello] : hellos) {
-    Welcome w{run_, hello.nonce, plan_.lanes, {}};
-    for (const LaneSizes& l : s.sizes)
-      w.sizes.push_back({static_cast<std::uint64_t>(l.train), static_cast<std::uint64_t>(l.validation),
-                         static_cast<std::uint64_t>(l.test)});
-    try {
-      send_or_lose(*channels_.at(name), to_message(w), deadline, "WELCOME");
-    } catch (const PeerLost& lost) {
-      log("lost " + name + " before the start: " + lost.what());  // its lane ends at its first message that does not come
-    }
+  return sizes;
+}
+
+void Reception::welcome(const std::string& name, const std::vector<LaneSizes>& sizes) {
+  auto guest = waiting_.extract(name);
+  require(!guest.empty(), Errc::kInternal, "nobody of this name waits to be welcomed");
+  Welcome w{run_, guest.mapped().hello.nonce, plan_.lanes, {}};
+  for (const LaneSizes& l : sizes)
+    w.sizes.push_back({static_cast<std::uint64_t>(l.train), static_cast<std::uint64_t>(l.validation), static_cast<std::uint64_t>(l.test)});
+  if (const auto old = members_.find(name); old != members_.end()) gone_.push_back(std::move(old->second));
+  Guest& member = members_[name] = std::move(guest.mapped());
+  try {
+    send_or_lose(*member.channel, to_message(w), deadline_in(std::chrono::seconds(30)), "WELCOME");
+  } catch (const PeerLost& lost) {
+    log_("lost " + name + " before the start: " + lost.what());  // its lane ends at its first message that does not come
   }
-  return s;
+}
+
+std::vector<std::string> Reception::poll(Deadline deadline) {
+  do {
+    std::unique_ptr<Arrival> a = next_(deadline);
+    if (a == nullptr) break;
+    receive_hello(*a);
+  } while (waiting_.empty());
+  std::vector<std::string> names;
+  for (const auto& [name, guest] : waiting_) names.push_back(name);
+  return names;
+}
+
+LaneSizes Reception::told(const std::string& name) const {
+  const auto waits = waiting_.find(name);
+  return lane_sizes((waits != waiting_.end() ? waits->second : members_.at(name)).hello.sizes);
+}
+
+void Reception::turn_away(const Error& reason) {
+  for (const auto& [name, guest] : waiting_) send_reject(*guest.channel, reason);
+  waiting_.clear();
+}
+
+Channel* Reception::channel(const std::string& name) const {
+  const auto it = members_.find(name);
+  return it == members_.end() ? nullptr : it->second.channel.get();
 }
 
 Channel* Reception::channel(int party, int lane) const {
   const auto names = plan_.instances(party);
-  const auto it = channels_.find(party == plan_.many_party ? names.at(static_cast<std::size_t>(lane)) : names[0]);
-  return it == channels_.end() ? nullptr : it->second.get();
+  return channel(party == plan_.many_party ? names.at(static_cast<std::size_t>(lane)) : names[0]);
 }
 
 }  // namespace sutura

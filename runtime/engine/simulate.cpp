@@ -7,6 +7,7 @@
 #include "runtime/engine/run_folder.h"
 #include "runtime/engine/study_run.h"
 #include "transport/inproc.h"
+#include "transport/security.h"
 
 namespace sutura {
 namespace {
@@ -17,10 +18,21 @@ struct Actor {
   SiteData data;                     // empty at the server
   std::unique_ptr<Channel> to_server;
   PartyResult result;
+  std::optional<SealKeys> keys;      // parties that seal for each other
 };
 
 bool is_server(const Plan& plan, int party) {
   return plan.topology.parties[static_cast<std::size_t>(party)].role == Role::kServer;
+}
+
+/// Fresh keys for one simulated run, each party knowing the others' public ones.
+void make_seal_keys(std::vector<Actor>& actors) {
+  Roster all;
+  for (Actor& a : actors) {
+    a.keys.emplace(SealKeys{Identity(new_key_pair().secret_z85), {}});
+    all[a.self.name] = a.keys->self.open_key();
+  }
+  for (Actor& a : actors) a.keys->peers = all;
 }
 
 /// Mean training loss over the records of two replicas.
@@ -39,6 +51,9 @@ PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
   const bool local = std::ranges::any_of(actors, [](const Actor& a) { return a.result.local_evaluation; });
   const bool at_replicas = loss_party == plan.many_party;
 
+  if (at_replicas)
+    for (const Actor& a : actors)
+      if (&a != &*holder) all.sites.insert(all.sites.end(), a.result.sites.begin(), a.result.sites.end());
   for (const Actor& a : actors) all.epsilon_spent = std::max(all.epsilon_spent, a.result.epsilon_spent);
   for (const Actor& a : actors)  // ledgers are with the data owners
     for (std::size_t e = 0; e < all.epochs.size() && !a.result.epochs.empty(); ++e)
@@ -90,12 +105,14 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
     const auto names = plan.instances(static_cast<int>(p));
     for (std::size_t i = 0; i < names.size(); ++i) {
       const bool many = static_cast<int>(p) == plan.many_party;
-      Actor a{{static_cast<int>(p), many ? static_cast<int>(i) : -1, names[i]}, {}, {}, {}};
+      Actor a;
+      a.self = {static_cast<int>(p), many ? static_cast<int>(i) : -1, names[i]};
       if (!is_server(plan, static_cast<int>(p)))
         a.data = party_view(prepared.study(), sites.at(many ? i : 0), plan.topology.parties[p].name);
       actors.push_back(std::move(a));
     }
   }
+  if (seals(plan, prepared.study())) make_seal_keys(actors);
   Baton baton;
   std::stop_source stop;
   std::vector<std::unique_ptr<Arrival>> arrivals;
@@ -113,7 +130,11 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
   std::exception_ptr failure;
   std::mutex failure_lock;
   const auto run_actor = [&](Actor& a) {
-    PartyRun run{a.self, a.data.train.size() > 0 ? &a.data : nullptr, folder / a.self.name, {}, {}, {}};
+    PartyRun run;
+    run.self = a.self;
+    run.data = a.data.train.size() > 0 ? &a.data : nullptr;
+    run.folder = folder / a.self.name;
+    run.keys = a.keys ? &*a.keys : nullptr;
     RunHooks own;
     own.stop_requested = hooks.stop_requested;
     if (a.self.party == watched && a.self.lane <= 0) own = hooks;
@@ -134,11 +155,13 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
       a.result = run_and_write(prepared, run, own);
       return;
     }
-    Reception reception(plan, prepared.agreement, prepared.study().seed);
     std::size_t next = 0;
-    run.session = reception.wait_for_all(
-        [&](Deadline) { return next < arrivals.size() ? std::move(arrivals[next++]) : std::unique_ptr<Arrival>(); }, patience,
+    Reception reception(
+        plan, prepared.agreement, prepared.study().seed,
+        [&](Deadline) { return next < arrivals.size() ? std::move(arrivals[next++]) : std::unique_ptr<Arrival>(); },
         [](const std::string&) {});
+    run.session = reception.open(patience, 0);
+    run.reception = &reception;
     run.peer = [&reception](int party, int lane) { return reception.channel(party, lane); };
     a.result = run_and_write(prepared, run, own);
   };

@@ -31,11 +31,17 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; 
 }  // namespace
 
 StepPlanner::StepPlanner(const StudyConfig& study, std::vector<std::string> lanes, std::vector<LaneSizes> sizes)
-    : study_(study), lanes_(std::move(lanes)), sizes_(std::move(sizes)) {
-  require(lanes_.size() == sizes_.size(), Errc::kInternal, "one size per lane");
+    : study_(study), lanes_(std::move(lanes)) {
+  set_sizes(std::move(sizes));
+}
+
+void StepPlanner::set_sizes(std::vector<LaneSizes> sizes) {
+  require(lanes_.size() == sizes.size(), Errc::kInternal, "one size per lane");
   for (std::size_t l = 0; l < lanes_.size(); ++l)
-    require(sizes_[l].train > 0, Errc::kData, "site '" + lanes_[l] + "' has no training records");
-  orders_.resize(lanes_.size());
+    require(sizes[l].present() || (sizes[l].validation == 0 && sizes[l].test == 0), Errc::kData,
+            "site '" + lanes_[l] + "' has no training records");
+  sizes_ = std::move(sizes);
+  orders_.assign(lanes_.size(), Order{});
 }
 
 std::int64_t StepPlanner::total(Split split) const {

@@ -19,6 +19,7 @@ inline const Dataset& split_of(const SiteData& site, Split s) {
 /// Records of one lane per split, told by every data holder at the start (a declared release).
 struct LaneSizes {
   std::int64_t train = 0, validation = 0, test = 0;
+  bool present() const { return train > 0; }  ///< a site that is not there has told no records
   std::int64_t of(Split s) const { return s == Split::kTrain ? train : s == Split::kValidation ? validation : test; }
 };
 
@@ -59,6 +60,8 @@ class StepPlanner {
   std::vector<std::int64_t> records(const Step& step, const Part& part) const;
 
   const std::vector<LaneSizes>& sizes() const { return sizes_; }
+  /// From now on lanes have these sizes; a lane without training records takes part in no step.
+  void set_sizes(std::vector<LaneSizes> sizes);
   std::int64_t total(Split split) const;
 
  private:

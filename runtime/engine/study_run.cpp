@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include "runtime/data/load.h"
+#include "runtime/engine/exchange.h"
 #include "runtime/engine/run_folder.h"
 #include "runtime/privacy/statement.h"
 #include "transport/decorators.h"
@@ -151,8 +152,10 @@ std::size_t largest_frame_bytes(const Prepared& prepared) {
   std::int64_t largest = 4096;
   for (const Edge& e : prepared.plan.edges) largest = std::max(largest, records * e.row.row_elements() * 4);
   for (const WeightsEdge& w : prepared.plan.weights) {
+    const std::int64_t parameters = prepared.segments.networks[prepared.segments.index(w.segment)].parameter_count();
     const std::int64_t rows = w.when == WeightsEdge::When::kRunEnd ? 1 + prepared.study().control_permutations : 1;
-    largest = std::max(largest, rows * prepared.segments.networks[prepared.segments.index(w.segment)].parameter_count() * 4);
+    largest = std::max(largest, w.when == WeightsEdge::When::kHandOver ? largest_hand_over_bytes(parameters, prepared.plan.lanes.size())
+                                                                       : rows * parameters * 4);
   }
   return static_cast<std::size_t>(largest + kDescriptorBytes);
 }
@@ -164,6 +167,11 @@ bool releases_rows(const Plan& plan, int party) {
   });
 }
 
+bool seals(const Plan& plan, const StudyConfig& study) {
+  const auto hand_over = [](const WeightsEdge& w) { return w.when == WeightsEdge::When::kHandOver; };
+  return std::ranges::any_of(plan.weights, hand_over) || !study.data.party_tables.empty();
+}
+
 PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHooks hooks) {
   const StudyConfig& study = prepared.study();
   const std::string& party = prepared.plan.topology.parties[static_cast<std::size_t>(run.self.party)].name;
@@ -172,7 +180,7 @@ PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHook
   std::vector<LaneSizes> sizes = run.session.sizes;
   if (run.data != nullptr)  // what was not told is still there for this site's own evaluation
     sizes.at(static_cast<std::size_t>(std::max(0, run.self.lane))) = {run.data->train.size(), run.data->validation.size(), run.data->test.size()};
-  const StepPlanner planner(study, prepared.plan.lanes, sizes);
+  StepPlanner planner(study, prepared.plan.lanes, sizes);
   RunFolder folder(run.folder, prepared);
 
   std::unique_ptr<GuardStores> stores;
@@ -191,6 +199,7 @@ PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHook
     if (inner == nullptr) return nullptr;
     auto& slot = counted[{p, p == prepared.plan.many_party ? lane : 0}];
     if (slot == nullptr) slot = std::make_unique<CountingChannel>(*inner);
+    slot->rebind(*inner);  // a site that joined again has another channel
     return slot.get();
   };
   const bool server = prepared.plan.topology.parties[static_cast<std::size_t>(run.self.party)].role == Role::kServer;
@@ -209,17 +218,25 @@ PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHook
     if (watch) watch(r);
   };
 
+  const bool decides = server || (prepared.plan.many_party < 0 && server_party(prepared.plan) < 0);
+  Decisions decisions(decides ? run.folder / "decisions.jsonl" : std::filesystem::path(), run.replay);
+  const ParticipationConfig& participation = study.schedule.participation;
+  const double silence_s = participation.deadline_s > 0.0 ? participation.deadline_s
+                           : study.connection             ? study.connection->deadline_s
+                                                          : 600.0;
   const PartySetup setup{study,    prepared.plan, prepared.segments,
                          planner,  run.self,      run.data,
                          stores ? &stores->guard : nullptr, prepared.guard ? prepared.guard->settings : RowSettings{},
                          prepared.classes, peer,
-                         std::chrono::milliseconds(static_cast<std::int64_t>(1000.0 * (study.connection ? study.connection->deadline_s : 600.0)))};
+                         std::chrono::milliseconds(static_cast<std::int64_t>(1000.0 * silence_s)), &decisions};
   Executor executor(setup, ctx);
-  PartyResult result = run_party(executor, hooks);
+  PartyResult result = run_party(executor, hooks, {run.reception, run.keys, run.session.run});
+  if (run.reception != nullptr) run.reception->turn_away(Error(Errc::kNetwork, "the run is over"));
   result.epsilon_before = spent_before;
   result.epsilon_spent = hooks.epsilon();
   result.backend = ctx.description();
   result.dropped = executor.dropped();
+  result.waiting_seconds = executor.waiting_seconds();
   folder.write_weights(executor);
   folder.write_summary(summary_of(prepared, result, run.self.name));
   if (result.failure) throw *result.failure;

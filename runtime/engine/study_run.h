@@ -5,6 +5,7 @@
 
 #include "runtime/config/load_study.h"
 #include "runtime/data/dataset.h"
+#include "runtime/engine/hand_over.h"
 #include "runtime/engine/session.h"
 #include "runtime/engine/trainer.h"
 #include "runtime/privacy/guard.h"
@@ -54,7 +55,13 @@ struct PartyRun {
   std::filesystem::path ledger;
   std::function<Channel*(int party, int lane)> peer;
   SessionTerms session;
+  Reception* reception = nullptr;   ///< server: lets sites join between rounds
+  const SealKeys* keys = nullptr;   ///< sites that seal for each other
+  std::filesystem::path replay;     ///< server: a decisions file, whose run is repeated; empty: none
 };
+
+/// True if this study's sites seal messages for each other, so that they need keys and a list of peers.
+bool seals(const Plan& plan, const StudyConfig& study);
 
 /// Runs one party to its end and writes its folder: metrics, weights, summary; also when the run ends early.
 /// `hooks` may watch; traffic and epsilon are filled in here. Errors: what ended the run, after everything is written.

@@ -8,19 +8,25 @@
 #include "core/random/philox.h"
 #include "runtime/engine/exchange.h"
 #include "runtime/engine/executor_slots.h"
+#include "runtime/engine/hand_over.h"
+#include "runtime/engine/rounds.h"
+#include "runtime/engine/selection.h"
 #include "runtime/engine/session.h"
 
 namespace sutura {
 namespace {
 
-const Tag kControlTag{0xffff, Leg::kControl, 0, 0};
+using nlohmann::json;
 
 /// The run of one party, phase by phase.
 class Run {
  public:
-  Run(Executor& executor, const RunHooks& hooks)
+  Run(Executor& executor, const RunHooks& hooks, const RunPeers& peers)
       : executor_(executor), hooks_(hooks), setup_(executor.setup()), plan_(setup_.plan),
-        holds_loss_(plan_.party_of(plan_.loss_node) == setup_.self.party) {}
+        holds_loss_(plan_.party_of(plan_.loss_node) == setup_.self.party), rounds_(executor, peers.reception, hooks.stop_requested),
+        hand_over_(executor, peers.keys, peers.run), selection_(setup_.study.training) {
+    rounds_.on_joined = [this](std::uint32_t lane) { hand_over_.forget(lane); };
+  }
 
   PartyResult go() {
     try {
@@ -36,7 +42,7 @@ class Run {
       result_.interrupted = e.code() == Errc::kInterrupted;
       if (!result_.interrupted) result_.failure = e;
     }
-    result_.scores = executor_.scores();
+    if (result_.scores.empty()) result_.scores = executor_.scores();
     return std::move(result_);
   }
 
@@ -60,24 +66,56 @@ class Run {
 
   void step(const Step& s) {
     if (hooks_.stop_requested && hooks_.stop_requested()) throw Error(Errc::kInterrupted, "stopped by a signal");
-    const StepResult r = executor_.run(s);
-    if (s.purpose == Purpose::kTrain) {
-      loss_ += r.loss * static_cast<double>(s.records);
-      records_ += r.records;
+    count(executor_.run(s));
+    rounds_.after_step();
+  }
+
+  /// Books steps that came to their end.
+  void count(const std::vector<StepDone>& done) {
+    for (const auto& [step, r] : done) {
+      if (step.purpose == Purpose::kTrain) {
+        loss_ += r.loss * static_cast<double>(step.records);
+        records_ += r.records;
+      }
+      if (hooks_.on_step) hooks_.on_step(step, r);
     }
-    if (hooks_.on_step) hooks_.on_step(s, r);
   }
 
   void pass(Purpose purpose, Split split, std::int64_t epoch) {
     for (const Step& s : setup_.planner.pass(purpose, split, epoch)) step(s);
   }
 
+  /// The steps of a round. Where sites take turns with a segment that is handed on, each turn begins and ends with that.
+  void train_steps(std::int64_t epoch) {
+    const auto lanes = static_cast<std::int64_t>(plan_.lanes.size());
+    const bool hands_on = hand_over_.needed();
+    std::int64_t turn = epoch * lanes - 1;
+    std::int64_t lane = -1;
+    const auto end_turn = [&] {
+      if (lane < 0) return;
+      count(executor_.finish());
+      hand_over_.end_turn(static_cast<std::uint32_t>(lane), turn);
+    };
+    for (const Step& s : setup_.planner.training(epoch)) {
+      if (hands_on && static_cast<std::int64_t>(s.parts.at(0).lane) != lane) {
+        end_turn();
+        lane = s.parts[0].lane;
+        hand_over_.begin_turn(static_cast<std::uint32_t>(lane), ++turn);
+      }
+      step(s);
+    }
+    end_turn();
+    count(executor_.finish());
+    if (hands_on) hand_over_.spread(epoch);
+  }
+
   EpochRecord train_epoch(std::int64_t epoch) {
     loss_ = 0.0;
     records_ = 0;
     const auto start = std::chrono::steady_clock::now();
-    for (const Step& s : setup_.planner.training(epoch)) step(s);
+    train_steps(epoch);
     average_round(executor_, epoch);
+    rounds_.after_step();
     EpochRecord r;
     r.epoch = epoch;
     r.seconds = seconds_since(start);
@@ -96,29 +134,63 @@ class Run {
   }
 
   void epochs() {
-    for (std::int64_t e = 0; e < setup_.study.training.epochs; ++e) {
-      EpochRecord r = train_epoch(e);
-      const bool last = e + 1 == setup_.study.training.epochs;
-      if (evaluates_after(setup_.study.training, e)) {
+    const std::int64_t count = setup_.study.training.epochs;
+    std::int64_t epoch = 0;
+    while ((epoch = rounds_.begin(epoch)) < count) {
+      EpochRecord r = train_epoch(epoch);
+      const bool validates = evaluates_after(setup_.study.training, epoch);
+      if (validates) {
         executor_.clear_scores();
-        pass(Purpose::kEvaluate, Split::kValidation, e);
-        if (last) pass(Purpose::kEvaluate, Split::kTest, e);
+        pass(Purpose::kEvaluate, Split::kValidation, epoch);
+        rounds_.after_step();
+        const Scores validation = pooled(executor_.scores(), Split::kValidation);
+        if (holds_loss_ && !validation.labels.empty()) r.validation = evaluate(validation, nullptr, setup_.study.training.loss);
       }
-      if (holds_loss_) {
-        const Scores validation = pooled(Split::kValidation);
-        if (!validation.labels.empty() && evaluates_after(setup_.study.training, e))
-          r.validation = evaluate(validation, nullptr, setup_.study.training.loss);
-        const Scores test = pooled(Split::kTest);
-        if (last && !test.labels.empty()) result_.test = evaluate(test, &validation, setup_.study.training.loss);
-      }
-      exchange_report(r, last);
+      const Verdict verdict = exchange_epoch(r, validates);
+      if (verdict.best || !selection_.needed()) remember(epoch);
       close_epoch(std::move(r));
+      result_.stopped_early = verdict.stop && epoch + 1 < count;
+      if (verdict.stop || ++epoch == count) break;
+    }
+    test(std::min(epoch, count - 1));
+  }
+
+  /// What the run ends with if nothing better comes: scores, and with training.keep: best the weights.
+  void remember(std::int64_t epoch) {
+    result_.scores = executor_.scores();
+    if (setup_.study.training.keep != Keep::kBest) return;
+    result_.best_epoch = epoch;
+    for (const std::string& name : setup_.segments.names) {
+      if (!executor_.holds(name)) continue;
+      auto& kept = best_[name];
+      kept.clear();
+      for (const SegmentCopy& c : executor_.copies(name)) kept.push_back(c.params.values().clone());
     }
   }
 
-  Scores pooled(Split split) const {
+  /// The test records, once, with the weights that the run ends with.
+  void test(std::int64_t epoch) {
+    for (const auto& [name, copies] : best_)
+      for (std::size_t c = 0; c < copies.size(); ++c)
+        std::ranges::copy(copies[c].f32(), executor_.copies(name)[c].params.values().f32().begin());
+    executor_.clear_scores();
+    pass(Purpose::kEvaluate, Split::kTest, epoch);
+    for (const auto& [key, s] : executor_.scores()) result_.scores[key] = s;
+    const Scores validation = pooled(result_.scores, Split::kValidation);
+    const Scores tested = pooled(result_.scores, Split::kTest);
+    if (holds_loss_ && !tested.labels.empty()) {
+      result_.test = evaluate(tested, &validation, setup_.study.training.loss);
+      for (const auto& [key, s] : result_.scores)
+        if (key.second == Split::kTest && !s.labels.empty())
+          result_.sites.emplace_back(plan_.lanes[key.first], evaluate(s, &validation, setup_.study.training.loss));
+    }
+    exchange_test();
+  }
+
+  using ScoreMap = std::map<std::pair<std::uint32_t, Split>, Scores>;
+  static Scores pooled(const ScoreMap& scores, Split split) {
     Scores all;
-    for (const auto& [key, s] : executor_.scores())
+    for (const auto& [key, s] : scores)
       if (key.second == split) {
         all.values.insert(all.values.end(), s.values.begin(), s.values.end());
         all.labels.insert(all.labels.end(), s.labels.begin(), s.labels.end());
@@ -126,48 +198,93 @@ class Run {
     return all;
   }
 
-  /// A server that holds the loss tells the clients each epoch's metrics; they are on the egress list.
-  void exchange_report(EpochRecord& r, bool last) {
-    const bool server_holds_loss =
-        plan_.topology.parties[static_cast<std::size_t>(plan_.party_of(plan_.loss_node))].role == Role::kServer;
-    if (!server_holds_loss) return;
-    if (holds_loss_) {
-      nlohmann::json j{{"epoch", r.epoch}, {"train_loss", *r.train_loss}};
+  bool server_holds_loss() const {
+    return plan_.topology.parties[static_cast<std::size_t>(plan_.party_of(plan_.loss_node))].role == Role::kServer;
+  }
+
+  /// After each epoch: a server that holds the loss tells the clients its metrics, and where the study selects, everybody
+  /// learns whether these are the best weights and whether training ends. Both are on the egress list.
+  Verdict exchange_epoch(EpochRecord& r, bool validated) {
+    const int server = server_party(plan_);
+    const bool selects = selection_.needed() && validated;
+    if (server < 0) return selects ? selection_.judge(figure(r.validation)) : Verdict{};
+    if (!server_holds_loss() && !selects) return {};
+    if (setup_.self.party == server) {
+      const std::optional<double> pooled = !selects ? std::nullopt : server_holds_loss() ? figure(r.validation) : gathered(r.epoch);
+      const Verdict v = selects ? selection_.judge(pooled) : Verdict{};
+      json j{{"epoch", r.epoch}, {"best", v.best}, {"stop", v.stop}};
+      if (r.train_loss) j["train_loss"] = *r.train_loss;
       if (r.validation) j["validation"] = to_json(*r.validation);
-      if (last && result_.test) j["test"] = to_json(*result_.test);
-      for (std::size_t p = 0; p < plan_.topology.parties.size(); ++p) {
-        if (plan_.topology.parties[p].role != Role::kClient) continue;
-        const bool many = static_cast<int>(p) == plan_.many_party;
-        for (std::uint32_t l = 0; l < (many ? plan_.lanes.size() : 1); ++l) {
-          if (!executor_.active(l)) continue;
-          try {
-            send_or_lose(executor_.channel(static_cast<int>(p), l), to_message(Report{j.dump()}), executor_.patience(), "a report");
-          } catch (const PeerLost& lost) {
-            if (!many) throw;
-            executor_.drop(l, lost);
-          }
-        }
+      report_to_clients(executor_, [&](int, std::uint32_t) { return j; }, "an epoch's report");
+      return v;
+    }
+    if (!server_holds_loss() && holds_loss_) {
+      json own{{"epoch", r.epoch}};
+      if (r.validation) own["figure"] = figure(r.validation) ? json(*figure(r.validation)) : json(nullptr), own["records"] = r.validation->records;
+      report_to_server(executor_, own, "an epoch's figure");
+    }
+    const json j = report_of_server(executor_, "the epoch's report");
+    require(j.contains("epoch") && j["epoch"] == r.epoch && j.contains("best") && j["best"].is_boolean() && j.contains("stop") &&
+                j["stop"].is_boolean(),
+            Errc::kProtocol, "the server's report is not one of this epoch");
+    if (server_holds_loss()) {
+      require(j.contains("train_loss") && j["train_loss"].is_number(), Errc::kProtocol, "the server's report has no training loss");
+      r.train_loss = j["train_loss"].get<double>();
+      if (j.contains("validation")) r.validation = evaluation_from_json(j["validation"]);
+    }
+    return {j["best"].get<bool>(), j["stop"].get<bool>()};
+  }
+
+  std::optional<double> figure(const std::optional<Evaluation>& e) const {
+    if (!e) return std::nullopt;
+    return setup_.study.training.stop_metric == StopMetric::kAuc ? e->auc : std::optional(e->loss);
+  }
+
+  /// Server without the loss: the mean of the holders' figures, by records, in party and lane order.
+  std::optional<double> gathered(std::int64_t epoch) {
+    const int party = plan_.party_of(plan_.loss_node);
+    const bool many = party == plan_.many_party;
+    double sum = 0.0;
+    std::int64_t records = 0;
+    for (std::uint32_t l = 0; l < (many ? plan_.lanes.size() : 1); ++l) {
+      if (many && !executor_.active(l)) continue;
+      try {
+        const json j = report_of_client(executor_, party, l, "an epoch's figure");
+        const bool fits = j.contains("epoch") && j["epoch"] == epoch && (!j.contains("figure") || j["figure"].is_null() || j["figure"].is_number());
+        if (!fits) throw PeerLost(Errc::kProtocol, "the report of an epoch's figure is not one");
+        if (!j.contains("figure") || !j["figure"].is_number() || !j.contains("records") || !j["records"].is_number_unsigned()) continue;
+        sum += j["figure"].get<double>() * j["records"].get<double>();
+        records += j["records"].get<std::int64_t>();
+      } catch (const PeerLost& lost) {
+        if (!many) throw;
+        executor_.drop(l, lost);
       }
+    }
+    return records > 0 ? std::optional(sum / static_cast<double>(records)) : std::nullopt;
+  }
+
+  /// A server that holds the loss tells the test figures: to everybody the pooled ones, to each site its own.
+  void exchange_test() {
+    if (!server_holds_loss()) return;
+    if (setup_.self.party == server_party(plan_)) {
+      report_to_clients(executor_, [&](int party, std::uint32_t lane) {
+        json j{{"test", result_.test ? to_json(*result_.test) : json(nullptr)}};
+        for (const auto& [name, e] : result_.sites)
+          if (party == plan_.many_party && name == plan_.lanes[lane]) j["site"] = to_json(e);
+        return j;
+      }, "the test figures");
       return;
     }
-    Channel& server = executor_.channel(plan_.party_of(plan_.loss_node), static_cast<std::uint32_t>(std::max(0, setup_.self.lane)));
-    auto answer = server.receive(kControlTag, executor_.patience());
-    if (const auto* outcome = std::get_if<Outcome>(&answer))
-      throw PeerLost(*outcome == Outcome::kStopped ? Errc::kInterrupted : Errc::kNetwork,
-                     outcome_text(*outcome) + " while waiting for the epoch's report");
-    const Message& m = std::get<Message>(answer);
-    if (m.type == MessageType::kReject) throw refusal(from_message<Reject>(m));
-    const auto j = nlohmann::json::parse(from_message<Report>(m).json, nullptr, false);
-    require(j.is_object() && j.contains("epoch") && j["epoch"] == r.epoch && j.contains("train_loss") && j["train_loss"].is_number(),
-            Errc::kProtocol, "the server's report is not one of this epoch");
-    r.train_loss = j["train_loss"].get<double>();
-    if (j.contains("validation")) r.validation = evaluation_from_json(j["validation"]);
-    if (j.contains("test")) result_.test = evaluation_from_json(j["test"]);
+    const json j = report_of_server(executor_, "the test figures");
+    require(j.contains("test"), Errc::kProtocol, "the server's report holds no test figures");
+    if (!j["test"].is_null()) result_.test = evaluation_from_json(j["test"]);
+    if (j.contains("site")) result_.sites.emplace_back(setup_.self.name, evaluation_from_json(j["site"]));
   }
 
   // ---- release-once ------------------------------------------------------------------------------------------------
 
   void release_once() {
+    rounds_.begin(0);
     pass(Purpose::kUpload, Split::kTrain, 0);  // records for validation and test never leave
     const bool trains_here = !plan_.program(setup_.self.party, Purpose::kTrain).empty();
     if (!trains_here) {
@@ -233,12 +350,12 @@ class Run {
       executor_.clear_scores();
       if (k == 0) pass(Purpose::kLocalEvaluate, Split::kValidation, 0);
       pass(Purpose::kLocalEvaluate, Split::kTest, 0);
-      if (k > 0) result_.control_scores.push_back(pooled(Split::kTest).values);
+      if (k > 0) result_.control_scores.push_back(pooled(executor_.scores(), Split::kTest).values);
     }
     result_.local_evaluation = true;
     result_.rule_scores = executor_.rule_scores();
-    const Scores validation = pooled(Split::kValidation);
-    const Scores test = pooled(Split::kTest);
+    const Scores validation = pooled(executor_.scores(), Split::kValidation);
+    const Scores test = pooled(executor_.scores(), Split::kTest);
     if (test.labels.empty()) return;
     result_.test = evaluate(test, &validation, setup_.study.training.loss);
     result_.controls = controls_of(test.labels, result_.rule_scores, result_.control_scores);
@@ -255,10 +372,14 @@ class Run {
   std::map<std::string, Tensor> trained_;
   std::vector<std::map<std::string, Tensor>> control_weights_;
   std::map<std::string, Tensor> delivered_;
+  Rounds rounds_;
+  HandOver hand_over_;
+  Selection selection_;
+  std::map<std::string, std::vector<Tensor>> best_;  ///< training.keep: best: weights of every copy held here
 };
 
 }  // namespace
 
-PartyResult run_party(Executor& executor, const RunHooks& hooks) { return Run(executor, hooks).go(); }
+PartyResult run_party(Executor& executor, const RunHooks& hooks, const RunPeers& peers) { return Run(executor, hooks, peers).go(); }
 
 }  // namespace sutura

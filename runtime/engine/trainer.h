@@ -9,6 +9,9 @@
 
 namespace sutura {
 
+class Reception;
+struct SealKeys;
+
 /// Bytes of all frames that this process has sent toward the server side and back; the server counts from the other end.
 struct TrafficBytes {
   std::uint64_t up_bytes = 0;    ///< data holders -> server
@@ -35,6 +38,9 @@ struct Controls {
 struct PartyResult {
   std::vector<EpochRecord> epochs;
   std::optional<Evaluation> test;  ///< where this process holds the loss, or evaluates locally
+  std::vector<std::pair<std::string, Evaluation>> sites;  ///< the same of each site by itself
+  std::int64_t best_epoch = -1;  ///< training.keep: best: whose weights the run ended with
+  bool stopped_early = false;
   Controls controls;
   bool local_evaluation = false;  ///< test was computed at the data holder with clean rows
   bool interrupted = false;
@@ -44,6 +50,7 @@ struct PartyResult {
   std::string backend;                 ///< what computed it: "onednn 2.6.3, 2 threads, ..."
   std::vector<std::string> dropped;    ///< clients that were lost on the way, with the reason
   double seconds = 0.0;           ///< training steps only
+  double waiting_seconds = 0.0;   ///< blocked in receive, over the whole run
   std::int64_t records = 0;       ///< trained, over all epochs
   std::map<std::pair<std::uint32_t, Split>, Scores> scores;  ///< of the final passes
   std::vector<std::vector<float>> control_scores;            ///< permuted controls on the test records
@@ -58,8 +65,15 @@ struct RunHooks {
   std::function<double()> epsilon;                     ///< spent so far
 };
 
+/// Whom a party reaches beside its channels.
+struct RunPeers {
+  Reception* reception = nullptr;  ///< server: lets sites join between rounds
+  const SealKeys* keys = nullptr;  ///< sites that hand segments on
+  std::uint64_t run = 0;
+};
+
 /// One party's whole run after the session has begun: uploads or epochs, round ends, evaluations, delivery.
 /// Errors: whatever ends the run early is reported in the result (interrupted, failure), so that what was learned is saved.
-PartyResult run_party(Executor& executor, const RunHooks& hooks);
+PartyResult run_party(Executor& executor, const RunHooks& hooks, const RunPeers& peers = {});
 
 }  // namespace sutura

@@ -95,6 +95,16 @@ std::filesystem::path ledger_of(const LoadedStudy& loaded, const Prepared& prepa
   return at_site(c.ledger, self.name);
 }
 
+/// What a site needs to seal messages for the other sites, where the study has such messages.
+std::optional<SealKeys> seal_keys(const LoadedStudy& loaded, const Prepared& prepared, const std::string& site) {
+  const ConnectionConfig& c = *loaded.config.connection;
+  if (!seals(prepared.plan, loaded.config)) return std::nullopt;
+  if (c.peers.empty())
+    throw Error(Errc::kConfig, loaded.finding("connection", "this study's sites seal messages for each other: '" + site + "' needs "
+                                              "connection.peers, the file of the other sites' public keys", "connection: {peers: ../keys/authorised}"));
+  return SealKeys{Identity(load_secret(at_site(c.secret_key, site))), load_roster(c.peers)};
+}
+
 /// The link of a study: room for its largest frame, and silence after which a peer counts as gone.
 LinkSettings link_of(const Prepared& prepared, const ConnectionConfig& c) {
   LinkSettings s;
@@ -183,7 +193,6 @@ int server_command(const StudyArguments& a) {
   log("listening on " + endpoint.bound_endpoint() + "; a random key was tried and refused");
   const auto folder = run_folder(a, loaded.config) / self.name;
 
-  Reception reception(prepared.plan, prepared.agreement, random_number());
   const auto next = [&](Deadline deadline) -> std::unique_ptr<Arrival> {
     while (std::chrono::steady_clock::now() < deadline) {
       if (stop_requested()) throw Error(Errc::kInterrupted, "stopped while waiting for the clients");
@@ -193,10 +202,17 @@ int server_command(const StudyArguments& a) {
     }
     return nullptr;
   };
-  const SessionTerms session = reception.wait_for_all(next, deadline_in(silence(c)), log);
+  Reception reception(prepared.plan, prepared.agreement, random_number(), next, log);
+  const SessionTerms session = reception.open(deadline_in(silence(c)), loaded.config.schedule.participation.min_clients);
   Progress progress(prepared, StepPlanner(loaded.config, prepared.plan.lanes, session.sizes).total_steps(), style_of(a));
   const StopWatcher watcher(kGrace, [&endpoint] { endpoint.stop(); });
-  const PartyRun run{self, nullptr, folder, ledger, [&](int party, int lane) { return reception.channel(party, lane); }, session};
+  PartyRun run;
+  run.self = self;
+  run.folder = folder;
+  run.ledger = ledger;
+  run.peer = [&](int party, int lane) { return reception.channel(party, lane); };
+  run.session = session;
+  run.reception = &reception;
   const PartyResult result = run_and_write(prepared, run, hooks_for(progress));
   return finish(a, prepared, result, self.name, folder);
 }
@@ -219,6 +235,7 @@ int client_command(const StudyArguments& a, const std::string& site) {
           "'" + site + "' is the server: use sutura-server");
   const auto ledger = ledger_of(loaded, prepared, self);
   const SiteData data = party_view(study, whole, party);
+  const auto keys = seal_keys(loaded, prepared, site);
 
   ClientEndpoint endpoint(c.endpoint, load_public(c.server_public_key), load_secret(at_site(c.secret_key, site)),
                           link_of(prepared, c));
@@ -239,7 +256,14 @@ int client_command(const StudyArguments& a, const std::string& site) {
   const SessionTerms session = join_session(endpoint.channel(), hello, prepared.plan, explain, deadline_in(silence(c)));
   const auto folder = run_folder(a, study) / site;
   Progress progress(prepared, StepPlanner(study, prepared.plan.lanes, session.sizes).total_steps(), style_of(a));
-  const PartyRun run{self, &data, folder, ledger, [&](int, int) { return &endpoint.channel(); }, session};
+  PartyRun run;
+  run.self = self;
+  run.data = &data;
+  run.folder = folder;
+  run.ledger = ledger;
+  run.peer = [&](int, int) { return &endpoint.channel(); };
+  run.session = session;
+  run.keys = keys ? &*keys : nullptr;
   const PartyResult result = run_and_write(prepared, run, hooks_for(progress));
   return finish(a, prepared, result, site, folder);
 }

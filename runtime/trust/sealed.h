@@ -53,7 +53,8 @@ inline constexpr std::size_t kMaxRecipients = 1024;
 constexpr std::size_t sealed_overhead(std::size_t recipients) { return 8 + 4 + 24 + 48 * recipients + 16; }
 
 /// Encrypts `plain` for every one of `recipients`. `header` does not travel: who opens must know it.
-/// Errors: kInvalidArgument for no recipient, more than kMaxRecipients, one named twice, or the sender itself;
+/// The sender may be a recipient too: after a restart it must read what it had handed on.
+/// Errors: kInvalidArgument for no recipient, more than kMaxRecipients, or one named twice;
 /// kAuthentication for a recipient key with which no secret can be shared (a point of small order).
 Bytes seal(ByteSpan plain, ByteSpan header, const Identity& sender, std::span<const PublicKey> recipients);
 

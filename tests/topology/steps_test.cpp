@@ -222,12 +222,31 @@ TEST(StepsSizes, ASiteWithoutTrainingRecordsIsRefused) {
   const Schedule s{Visit::kTogether, 4, 1, {5, 0}};
   const StudyConfig study = study_of(s);
   try {
-    const StepPlanner planner(study, lanes_of(s), sizes_of(s));
+    const StepPlanner planner(study, lanes_of(s), {{5, 2, 1}, {0, 3, 1}});
     FAIL() << "an empty site was taken";
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), Errc::kData);
     EXPECT_THAT(e.what(), ::testing::HasSubstr("site1"));
   }
+}
+
+TEST(StepsSizes, ASiteThatIsNotThereTakesPartInNoStepUntilItComes) {
+  const Schedule s{Visit::kTogether, 4, 1, {8, 0}};
+  const StudyConfig study = study_of(s);
+  StepPlanner planner(study, lanes_of(s), {{8, 2, 1}, {}});
+  const auto lanes_in = [](const std::vector<Step>& steps) {
+    std::set<std::uint32_t> lanes;
+    for (const Step& step : steps)
+      for (const Part& part : step.parts) lanes.insert(part.lane);
+    return lanes;
+  };
+  EXPECT_EQ(planner.training(0).size(), 2U);
+  EXPECT_EQ(lanes_in(planner.training(0)), std::set<std::uint32_t>{0});
+  EXPECT_EQ(lanes_in(planner.pass(Purpose::kEvaluate, Split::kValidation, 0)), std::set<std::uint32_t>{0});
+  planner.set_sizes({{8, 2, 1}, {4, 1, 1}});
+  EXPECT_EQ(planner.training(1).size(), 3U);
+  EXPECT_EQ(planner.training(1)[0].index, 3) << "steps count as if all rounds had been like this one";
+  EXPECT_EQ(lanes_in(planner.training(1)), (std::set<std::uint32_t>{0, 1}));
 }
 
 TEST(StepsEvaluation, AfterEveryNthEpochAndAlwaysAfterTheLast) {

@@ -1,0 +1,30 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+
+#include "runtime/config/study.h"
+
+namespace sutura {
+
+/// What follows from one validation pass.
+struct Verdict {
+  bool best = false;  ///< these are the best weights so far
+  bool stop = false;  ///< training ends here
+};
+
+/// Early stopping and the choice of the best weights (training.early_stopping, training.keep) by one validation figure.
+class Selection {
+ public:
+  explicit Selection(const TrainingConfig& training) : training_(training) {}
+  /// True if the study selects: then every validation pass needs a figure.
+  bool needed() const { return training_.keep == Keep::kBest || training_.patience > 0; }
+  /// Judges the figure of a pass. Errors: kData if there is none (no validation records, or of one class for the AUC).
+  Verdict judge(const std::optional<double>& figure);
+
+ private:
+  const TrainingConfig& training_;
+  std::optional<double> best_;
+  std::int64_t passes_since_best_ = 0;
+};
+
+}  // namespace sutura
