@@ -9,6 +9,9 @@ namespace sutura {
 void read_topology(Section& root, TopologyConfig& topology);
 void read_schedule(Section& root, ScheduleConfig& schedule);
 void read_data(Section& root, DataConfig& data);
+/// A table of the whole study has a label; of tables that each belong to one party, one has it, and all have an id.
+enum class TableOf { kWholeStudy, kOneParty };
+void read_table(Section& section, TableOf whose, TableConfig& table);
 void read_network(Section& root, NetworkConfig& network);
 void read_training(Section& root, TrainingConfig& training);
 void read_privacy(Section& root, PrivacyConfig& privacy);
@@ -17,5 +20,7 @@ void read_study(Section root, StudyConfig& study);     ///< all of them, and stu
 
 /// Names that one part uses and another must have made: parties, nodes, segments, layers, columns.
 void check_names(const StudyConfig& study, Reader& reader);
+/// Settings of one part that only make sense with those of another: weights and classes, sites, validation records.
+void check_settings(const StudyConfig& study, Reader& reader);
 
 }  // namespace sutura
