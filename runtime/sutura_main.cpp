@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "kernels/cpu/process_settings.h"
+#include "runtime/tools/compare_command.h"
 #include "runtime/tools/console.h"
 #include "runtime/tools/keys_command.h"
 #include "runtime/tools/privacy_command.h"
@@ -23,6 +24,7 @@ int main(int argc, char** argv) {
   CLI::App* plan = app.add_subcommand("plan", "print each party's program and what leaves each hospital");
   add_study_arguments(*plan, planned);
   plan->callback([&] { status = run_program([&] { return plan_command(planned); }); });
+  add_compare_command(app, status);
   add_privacy_commands(app, status);
   add_keys_commands(app, status);
 

@@ -72,12 +72,14 @@ PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
   if (!local && !at_replicas) return all;
 
   Scores validation, test;
+  std::map<std::pair<std::uint32_t, Split>, Scores> by_lane;
   std::vector<float> rule;
   std::vector<std::vector<float>> controls;
   for (const Actor& a : actors) {
     const PartyResult& r = &a == &*holder ? all : a.result;
     if (local && !r.local_evaluation) continue;
     for (const auto& [key, s] : r.scores) {
+      by_lane[key] = s;
       Scores& target = key.second == Split::kValidation ? validation : test;
       target.values.insert(target.values.end(), s.values.begin(), s.values.end());
       target.labels.insert(target.labels.end(), s.labels.begin(), s.labels.end());
@@ -87,6 +89,7 @@ PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
     for (std::size_t k = 0; k < r.control_scores.size(); ++k)
       controls[k].insert(controls[k].end(), r.control_scores[k].begin(), r.control_scores[k].end());
   }
+  all.scores = std::move(by_lane);
   if (!test.labels.empty()) {
     all.test = evaluate(test, &validation, prepared.study().training.loss);
     all.controls = controls_of(test.labels, rule, controls);
