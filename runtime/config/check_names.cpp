@@ -103,15 +103,15 @@ void check_party_tables(const StudyConfig& study, const Names& parties, Reader& 
     const bool labels = has(NodeKind::kLabels);
     if (!labels && !table.label.empty())
       reader.error_at(path + ".label", "the table of " + party + " has a label, but no labels node sits on " + party);
-    if (labels && table.label.empty())
-      reader.error_at(path, "the labels node sits on " + party + ", whose table has no label");
+    if (labels && table.label.empty()) reader.error_at(path, "the labels node sits on " + party + ", whose table has no label");
     if (holds(parties, party) && !labels && table.label.empty() && !has(NodeKind::kFeatures))
       reader.error_at(path, "no source of the topology sits on " + party);
   }
   if (tables.empty()) return;
   for (const NodeConfig& node : study.topology.nodes)
     if ((node.kind == NodeKind::kFeatures || node.kind == NodeKind::kLabels) && !node.at.empty() && !tables.contains(node.at))
-      reader.error_at("data.party_tables", "data.party_tables holds no table of " + node.at + ", where the source " + node.name + " sits");
+      reader.error_at("data.party_tables",
+                      "data.party_tables holds no table of " + node.at + ", where the source " + node.name + " sits");
 }
 
 }  // namespace

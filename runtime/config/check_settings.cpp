@@ -25,8 +25,9 @@ void check_settings(const StudyConfig& study, Reader& reader) {
   if (weights > 0 && training.loss == LossKind::kMeanSquaredError)
     reader.error_at("training.class_weights", "training.class_weights needs classes, and mean_squared_error has none");
   else if (weights > 0 && classes > 0 && weights != classes)
-    reader.error_at("training.class_weights", "training.class_weights holds " + std::to_string(weights) + " weights, the data has " +
-                                                  std::to_string(classes) + " classes",
+    reader.error_at("training.class_weights",
+                    "training.class_weights holds " + std::to_string(weights) + " weights, the data has " +
+                        std::to_string(classes) + " classes",
                     "give one weight per class, in class order");
   if (!has_validation(study.data)) {
     const char* hint = "set data.validation_fraction";

@@ -26,12 +26,18 @@ void read_arrays(Section& section, ArraysConfig& arrays) {
   if (const auto part = section.section({"test", "Arrays for the final test."}))
     read_split(*part, Need::kRequired, arrays.test_features, arrays.test_labels);
   section.number({"divide_by", "Applied to the raw features, for example 255 for 8-bit images."}, {.above = 0}, arrays.divide_by);
-  static constexpr Choice<Layout> kLayouts[] = {{"rows", Layout::kRows}, {"images", Layout::kImages}, {"signals", Layout::kSignals}};
-  section.choice({"layout", "How the features lie: `rows` [N, D], `images` [N, H, W(, C)], `signals` [N, L]; by default two "
-                            "dimensions are rows, more are images."},
+  static constexpr Choice<Layout> kLayouts[] = {
+      {"rows", Layout::kRows}, {"images", Layout::kImages}, {"signals", Layout::kSignals}};
+  section.choice({"layout",
+                  "How the features lie: `rows` [N, D], `images` [N, H, W(, C)], `signals` [N, L]; by default two "
+                  "dimensions are rows, more are images."},
                  kLayouts, arrays.layout);
-  section.integers({"class_values", "Raw label values in class order; records with other values are left out.", Need::kOptional,
-                    Scope::kShared, {}, "0, 1, ..."},
+  section.integers({"class_values",
+                    "Raw label values in class order; records with other values are left out.",
+                    Need::kOptional,
+                    Scope::kShared,
+                    {},
+                    "0, 1, ..."},
                    {INT32_MIN, INT32_MAX}, arrays.class_values);
   const auto values = static_cast<std::int64_t>(arrays.class_values.size());
   if (values > 0) arrays.classes = values;
@@ -42,13 +48,14 @@ void read_arrays(Section& section, ArraysConfig& arrays) {
   for (std::size_t i = 0; i < arrays.class_values.size(); ++i)
     for (std::size_t j = 0; j < i; ++j)
       if (arrays.class_values[i] == arrays.class_values[j])
-        section.error_at_item("class_values", i, section.path_of("class_values") + " holds " +
-                                                     std::to_string(arrays.class_values[i]) + " twice");
+        section.error_at_item("class_values", i,
+                              section.path_of("class_values") + " holds " + std::to_string(arrays.class_values[i]) + " twice");
   if (values == 0 && arrays.classes == 1)
     section.error_at("classes", section.path_of("classes") + " must be at least 2, or 0 for a regression (got 1)");
   if (values > 1 && arrays.classes != values)
-    section.error_at("classes", section.path_of("classes") + " is " + std::to_string(arrays.classes) + ", but class_values holds " +
-                                    std::to_string(values) + " values",
+    section.error_at("classes",
+                     section.path_of("classes") + " is " + std::to_string(arrays.classes) + ", but class_values holds " +
+                         std::to_string(values) + " values",
                      "leave classes out");
 }
 
@@ -100,10 +107,15 @@ void read_party_tables(Section& section, DataConfig& data) {
     if (label_holder.empty())
       label_holder = party;
     else
-      part.error_at("label", "the tables of " + label_holder + " and " + party + " both hold a label", "one party holds the labels");
+      part.error_at("label", "the tables of " + label_holder + " and " + party + " both hold a label",
+                    "one party holds the labels");
   }
-  section.text({"split_party", "Of `party_tables`: the party whose file (labels, group) decides the splits.", Need::kOptional,
-                Scope::kShared, {}, "the label holder"},
+  section.text({"split_party",
+                "Of `party_tables`: the party whose file (labels, group) decides the splits.",
+                Need::kOptional,
+                Scope::kShared,
+                {},
+                "the label holder"},
                TextRule::kIdentifier, data.split_party);
   if (section.describes()) return;
   if (section.has("party_tables")) {
@@ -124,11 +136,12 @@ void read_party_tables(Section& section, DataConfig& data) {
 }
 
 void read_folds(Section& section, DataConfig& data) {
-  section.integer({"folds", "Cross-validation: the test records are one of so many equal parts; 0: `test_fraction` says."}, {0, 1000},
-                  data.folds);
+  section.integer({"folds", "Cross-validation: the test records are one of so many equal parts; 0: `test_fraction` says."},
+                  {0, 1000}, data.folds);
   section.integer({"fold", "Which of the parts, counted from 0."}, {0, 999}, data.fold);
   if (section.describes()) return;
-  if (data.folds == 1) section.error_at("folds", "data.folds must be 0 or at least 2 (got 1)", "one part leaves nothing to train on");
+  if (data.folds == 1)
+    section.error_at("folds", "data.folds must be 0 or at least 2 (got 1)", "one part leaves nothing to train on");
   if (data.folds != 1 && data.fold > 0 && data.fold >= data.folds)
     section.error_at("fold", data.folds == 0 ? std::string("data.fold needs data.folds")
                                              : "data.fold must be below data.folds, which is " + std::to_string(data.folds));

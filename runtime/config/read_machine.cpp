@@ -72,7 +72,8 @@ void read_machine(Section& root, StudyConfig& study) {
   static constexpr Choice<Codec> kCodecs[] = {{"f32", Codec::kFloat32}, {"bf16", Codec::kBfloat16}, {"int8", Codec::kInt8}};
   Section wire = root.section_or_defaults({"wire", "Element types of what crosses without a guard."});
   wire.choice({"activation", "Of activations; `int8`: one scale per record."}, kCodecs, study.wire.activation);
-  wire.choice({"gradient", "Of gradients; `int8` carries the rounding error of a record's gradient on to its next one."}, kCodecs, study.wire.gradient);
+  wire.choice({"gradient", "Of gradients; `int8` carries the rounding error of a record's gradient on to its next one."}, kCodecs,
+              study.wire.gradient);
 
   if (auto connection =
           root.section({"connection", "How parties on different machines find and trust each other; not needed to simulate.",

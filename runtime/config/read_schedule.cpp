@@ -40,12 +40,14 @@ void read_schedule(Section& root, ScheduleConfig& schedule) {
                  "Segments that one site hands to the next with their optimizer, sealed for that site: the server passes on "
                  "what it cannot read."},
                 TextRule::kIdentifier, schedule.hand_on);
-  read_participation(section.section_or_defaults({"participation", "How many sites a round needs, and what happens without one."}),
-                     schedule.participation);
-  section.choice({"missing_party",
-                  "Vertical studies, a step without a party that holds a part of its records: `abort`: the run ends; `drop-step`: "
-                  "nobody updates; `zero`: its input to the join is zero; `running-mean`: the mean of its rows so far."},
-                 kMissing, schedule.missing_party);
+  read_participation(
+      section.section_or_defaults({"participation", "How many sites a round needs, and what happens without one."}),
+      schedule.participation);
+  section.choice(
+      {"missing_party",
+       "Vertical studies, a step without a party that holds a part of its records: `abort`: the run ends; `drop-step`: "
+       "nobody updates; `zero`: its input to the join is zero; `running-mean`: the mean of its rows so far."},
+      kMissing, schedule.missing_party);
   if (section.describes()) return;
   for (std::size_t i = 0; i < schedule.hand_on.size(); ++i)
     for (const std::string& averaged : schedule.average)

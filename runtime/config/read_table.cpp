@@ -102,15 +102,17 @@ void read_table(Section& section, TableOf whose, TableConfig& table) {
       .text_lists("COLUMN", "Known words of this column; a last word `*` stands for every other word.", table.categories);
   section.texts({"missing", "Texts that mean \"not there\"; filled in, with an indicator column."}, TextRule::kAny,
                 table.missing);
-  section.texts({"missing_columns", "Feature columns where such texts may stand; elsewhere they are an error."}, TextRule::kNotEmpty,
-                table.missing_columns);
+  section.texts({"missing_columns", "Feature columns where such texts may stand; elsewhere they are an error."},
+                TextRule::kNotEmpty, table.missing_columns);
   section.section_or_defaults({"missing_in", "Columns with texts of their own that mean \"not there\"."})
       .text_lists("COLUMN", "Texts that mean \"not there\" in this column alone.", table.missing_in);
   Section numbers = section.section_or_defaults({"numbers", "Columns where some texts stand for numbers."});
   for (auto& [column, texts] : numbers.named_sections("COLUMN", "Texts of this column with their numbers.", TextRule::kNotEmpty))
     texts.number_values("TEXT", "The number that this text stands for, such as 90 for \"> 89\".", {}, table.numbers[column]);
-  Section ranges = section.section_or_defaults({"ranges", "Columns whose codes become words before anything else looks at them."});
-  for (auto& [column, words] : ranges.named_sections("COLUMN", "Words of this column with what becomes them.", TextRule::kNotEmpty))
+  Section ranges =
+      section.section_or_defaults({"ranges", "Columns whose codes become words before anything else looks at them."});
+  for (auto& [column, words] :
+       ranges.named_sections("COLUMN", "Words of this column with what becomes them.", TextRule::kNotEmpty))
     words.text_lists("WORD", "Texts, or number ranges `390-459` (both ends belong to it), that become this word.",
                      table.ranges[column]);
   section.section_or_defaults({"keep", "Columns that decide which rows are records: only those with one of these texts."})
@@ -119,11 +121,13 @@ void read_table(Section& section, TableOf whose, TableConfig& table) {
       .text_lists("COLUMN", "Rows with one of these texts are no records.", table.leave_out);
   section.text({"first_of", "Column: of rows with equal texts only the first is a record."}, TextRule::kNotEmpty, table.first_of);
   section.texts({"drop", "Columns that are not used."}, TextRule::kNotEmpty, table.drop);
-  section.texts({"columns", "Names of the columns of a file without a header line.", Need::kOptional, Scope::kShared, {}, "the header"},
-                TextRule::kNotEmpty, table.columns);
+  section.texts(
+      {"columns", "Names of the columns of a file without a header line.", Need::kOptional, Scope::kShared, {}, "the header"},
+      TextRule::kNotEmpty, table.columns);
   section.section_or_defaults({"class_texts", "Classes that several texts mean, each with its texts."})
       .text_lists("CLASS", "Texts that mean this class.", table.class_texts);
-  section.text({"group", "Column whose equal texts (one patient) stay at one site and in one split."}, TextRule::kNotEmpty, table.group);
+  section.text({"group", "Column whose equal texts (one patient) stay at one site and in one split."}, TextRule::kNotEmpty,
+               table.group);
   section.text({"id", "Column that names the record at every party; unique, never a feature, never sent.",
                 whose == TableOf::kOneParty ? Need::kRequired : Need::kOptional},
                TextRule::kNotEmpty, table.id);

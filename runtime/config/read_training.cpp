@@ -12,8 +12,8 @@ void read_best(Section& section, TrainingConfig& training) {
   section.choice({"best_by", "Validation figure that says which pass is best, for `keep: best` and for `early_stopping`."},
                  kMetrics, training.stop_metric);
   Section early = section.section_or_defaults({"early_stopping", "Ends training when validation no longer gets better."});
-  early.integer({"patience", "Passes in a row without a better figure after which training ends; 0: never early.", Need::kOptional,
-                 Scope::kShared, "validation passes"},
+  early.integer({"patience", "Passes in a row without a better figure after which training ends; 0: never early.",
+                 Need::kOptional, Scope::kShared, "validation passes"},
                 {0, 1'000'000}, training.patience);
   early.number({"min_delta", "By how much a figure must be better to count; `keep: best` takes any that is better."},
                {.at_least = 0}, training.min_delta);
@@ -25,8 +25,8 @@ void read_best(Section& section, TrainingConfig& training) {
   if (early.has("min_delta") && !stops && !early.overridden("patience"))
     early.error_at("min_delta", "training.early_stopping.min_delta needs training.early_stopping.patience");
   if ((keeps || stops) && training.evaluate_every == 0)
-    section.error_at("evaluate_every", std::string("training.evaluate_every must be at least 1 with ") +
-                                           (keeps ? "keep: best" : "early_stopping"));
+    section.error_at("evaluate_every",
+                     std::string("training.evaluate_every must be at least 1 with ") + (keeps ? "keep: best" : "early_stopping"));
   if ((keeps || stops) && training.stop_metric == StopMetric::kAuc && training.loss == LossKind::kMeanSquaredError)
     section.error_at("best_by", "training.best_by auc needs classes, and mean_squared_error has none", "use loss");
 }
@@ -53,11 +53,13 @@ void read_training(Section& root, TrainingConfig& training) {
                   {1, 1'000'000}, training.batch_size);
   section.integer({"micro_batches", "Parts of a site's share that may be in flight at once; one update for all."}, {1, 4096},
                   training.micro_batches);
-  section.integer({"stale", "Steps that may begin before the updates of earlier ones are in: declared staleness, said in the summary.",
-                   Need::kOptional, Scope::kShared, "steps"},
-                  {0, 64}, training.stale);
-  section.numbers({"class_weights", "Weight of each class in the loss, in class order.", Need::kOptional, Scope::kShared, {}, "all 1"},
-                  {.above = 0}, training.class_weights);
+  section.integer(
+      {"stale", "Steps that may begin before the updates of earlier ones are in: declared staleness, said in the summary.",
+       Need::kOptional, Scope::kShared, "steps"},
+      {0, 64}, training.stale);
+  section.numbers(
+      {"class_weights", "Weight of each class in the loss, in class order.", Need::kOptional, Scope::kShared, {}, "all 1"},
+      {.above = 0}, training.class_weights);
   Section optimizer = section.section_or_defaults({"optimizer", "How weights follow gradients."});
   optimizer.choice({"name", "As PyTorch's SGD and AdamW."}, kOptimizers, training.optimizer);
   optimizer.number({"learning_rate", "Step size at the top of the rate schedule."}, {.above = 0}, training.learning_rate);

@@ -1,5 +1,6 @@
 #pragma once
 #include "runtime/config/reader.h"
+#include "runtime/config/site_policy.h"
 #include "runtime/config/study.h"
 
 namespace sutura {
@@ -17,6 +18,9 @@ void read_training(Section& root, TrainingConfig& training);
 void read_privacy(Section& root, PrivacyConfig& privacy);
 void read_machine(Section& root, StudyConfig& study);  ///< wire, connection, compute, output
 void read_study(Section root, StudyConfig& study);     ///< all of them, and study, seed, control_permutations
+
+/// A file of its own, not part of a study. `root` is the whole file.
+void read_site_policy(Section root, SitePolicy& policy);
 
 /// Names that one part uses and another must have made: parties, nodes, segments, layers, columns.
 void check_names(const StudyConfig& study, Reader& reader);

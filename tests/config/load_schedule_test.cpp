@@ -77,8 +77,9 @@ TEST_F(LoadSchedule, RefusesWhatHasNoMeaning) {
 }
 
 TEST_F(LoadSchedule, EarlyEndsAndWeightsArrive) {
-  const TrainingConfig t = load(with("training", "  stale: 3\n  class_weights: [1, 2.5]\n  keep: best\n  best_by: auc\n"
-                                                 "  early_stopping: {patience: 4, min_delta: 0.01}\n"))
+  const TrainingConfig t = load(with("training",
+                                     "  stale: 3\n  class_weights: [1, 2.5]\n  keep: best\n  best_by: auc\n"
+                                     "  early_stopping: {patience: 4, min_delta: 0.01}\n"))
                                .config.training;
   EXPECT_EQ(t.stale, 3);
   EXPECT_THAT(t.class_weights, ElementsAre(1.0, 2.5));
@@ -113,7 +114,8 @@ TEST_F(LoadSchedule, RefusesEarlyEndsAndWeightsThatWouldBeIgnored) {
   EXPECT_THAT(refused("  early_stopping: {patience: 1}\n  evaluate_every: 0\n"),
               HasSubstr("training.evaluate_every must be at least 1 with early_stopping"));
   EXPECT_THAT(refused("  keep: best\n  best_by: auc\n", {"training.loss=mean_squared_error"}), HasSubstr("auc needs classes"));
-  EXPECT_THAT(refused("  keep: best\n", {"data.validation_fraction=0"}), HasSubstr("training.keep best needs validation records"));
+  EXPECT_THAT(refused("  keep: best\n", {"data.validation_fraction=0"}),
+              HasSubstr("training.keep best needs validation records"));
   EXPECT_THAT(refused("  early_stopping: {patience: 1}\n", {"data.validation_fraction=0"}),
               HasSubstr("training.early_stopping needs validation records"));
 }
@@ -128,8 +130,9 @@ TEST_F(LoadSchedule, TableKeysArrive) {
            .config.data.table;
   EXPECT_THAT(t.missing_in, ElementsAre(Pair("age", ElementsAre("NA", "")), Pair("chol", ElementsAre("0"))));
   EXPECT_THAT(t.numbers, ElementsAre(Pair("age", ElementsAre(Pair("> 89", 90.0), Pair("young", -1.5)))));
-  EXPECT_THAT(t.ranges, ElementsAre(Pair("code", ElementsAre(Pair("heart", ElementsAre("390-459", "785")),
-                                                             Pair("lung", ElementsAre("460-519"))))));
+  EXPECT_THAT(
+      t.ranges,
+      ElementsAre(Pair("code", ElementsAre(Pair("heart", ElementsAre("390-459", "785")), Pair("lung", ElementsAre("460-519"))))));
   EXPECT_THAT(t.keep, ElementsAre(Pair("ward", ElementsAre("a", "b"))));
   EXPECT_THAT(t.leave_out, ElementsAre(Pair("exit", ElementsAre("11"))));
   EXPECT_EQ(t.first_of, "patient");
@@ -158,8 +161,10 @@ TEST_F(LoadSchedule, RefusesTablesThatContradictThemselves) {
   EXPECT_THAT(refused("    id: outcome\n"), HasSubstr("the id column outcome also stands as the label"));
   EXPECT_THAT(refused("    categories: {age: [a]}\n    numbers: {age: {b: 1}}\n"),
               HasSubstr("column age holds words and also numbers"));
-  EXPECT_THAT(refused("    numbers: {age: {b: old}}\n"), HasSubstr("data.table.numbers.age.b must be a number (found the text old)"));
-  EXPECT_THAT(refused("    keep: {w: [a]}\n    leave_out: {w: [b]}\n"), HasSubstr("column w stands under keep and under leave_out"));
+  EXPECT_THAT(refused("    numbers: {age: {b: old}}\n"),
+              HasSubstr("data.table.numbers.age.b must be a number (found the text old)"));
+  EXPECT_THAT(refused("    keep: {w: [a]}\n    leave_out: {w: [b]}\n"),
+              HasSubstr("column w stands under keep and under leave_out"));
   EXPECT_THAT(refused("    keep: {w: []}\n"), HasSubstr("data.table.keep.w keeps no record at all"));
 }
 
@@ -176,8 +181,9 @@ TEST_F(LoadSchedule, FoldsArriveAndExcludeTheTestFraction) {
   EXPECT_THAT(report(folds("  fold: 1\n")), HasSubstr("data.fold needs data.folds"));
   EXPECT_THAT(report(folds("  folds: 2\n  test_fraction: 0.2\n")),
               HasSubstr("data.folds and data.test_fraction both say which records are for the test"));
-  EXPECT_THAT(report(study_with(kTable, "  folds: 2\n  arrays: {path: a, train: {features: x, labels: y}, "
-                                        "test: {features: t, labels: u}}\n")),
+  EXPECT_THAT(report(study_with(kTable,
+                                "  folds: 2\n  arrays: {path: a, train: {features: x, labels: y}, "
+                                "test: {features: t, labels: u}}\n")),
               HasSubstr("data.folds and data.arrays.test both say which records are for the test"));
 }
 
@@ -200,9 +206,10 @@ TEST_F(LoadSchedule, ClassValuesDecideTheNumberOfClasses) {
 }
 
 TEST_F(LoadSchedule, Int8AndPeersArrive) {
-  const StudyConfig c = load(kStudy, {"wire={activation: int8, gradient: int8}",
-                                      "connection={endpoint: \"tcp://h:1\", server_public_key: p, secret_key: s, peers: /k/peers}"})
-                            .config;
+  const StudyConfig c =
+      load(kStudy, {"wire={activation: int8, gradient: int8}",
+                    "connection={endpoint: \"tcp://h:1\", server_public_key: p, secret_key: s, peers: /k/peers}"})
+          .config;
   EXPECT_EQ(c.wire.activation, Codec::kInt8);
   EXPECT_EQ(c.wire.gradient, Codec::kInt8);
   EXPECT_EQ(c.connection->peers, "/k/peers");

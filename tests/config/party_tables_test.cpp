@@ -83,7 +83,8 @@ TEST_F(PartyTables, EveryTableHasAnIdAndEverySourceATable) {
   EXPECT_EQ(refused("      id: stay\n", ""),
             "study.yaml:21:5: error: data.party_tables.lab.id is required\n      lab:\n      ^\n"
             "  hint: Column that names the record at every party; unique, never a feature, never sent.");
-  EXPECT_THAT(refused("    lab:\n", "    server:\n"), HasSubstr("data.party_tables holds no table of lab, where the source xl sits"));
+  EXPECT_THAT(refused("    lab:\n", "    server:\n"),
+              HasSubstr("data.party_tables holds no table of lab, where the source xl sits"));
   EXPECT_THAT(refused("    lab:\n", "    server:\n"), HasSubstr("no source of the topology sits on server"));
   EXPECT_THAT(refused("    lab:\n", "    labs:\n"), HasSubstr("no party is named labs"));
 }
@@ -93,7 +94,8 @@ TEST_F(PartyTables, NothingElseMaySayWhereTheRecordsAre) {
               HasSubstr("data must hold exactly one of table, arrays, party_tables (found 2)"));
   EXPECT_THAT(refused("  sites:", "  party_columns: {lab: [a]}\n  sites:"),
               HasSubstr("data.party_columns does not go with data.party_tables"));
-  EXPECT_THAT(refused("  sites:", "  partition: evenly\n  sites:"), HasSubstr("data.partition does not go with data.party_tables"));
+  EXPECT_THAT(refused("  sites:", "  partition: evenly\n  sites:"),
+              HasSubstr("data.partition does not go with data.party_tables"));
   EXPECT_THAT(refused("  sites:", "  split_party: labs\n  sites:"), HasSubstr("data.party_tables holds no table of labs"));
   EXPECT_THAT(report(testing::kStudy, {"data.split_party=hospital"}), HasSubstr("data.party_tables holds no table of hospital"));
 }

@@ -31,12 +31,13 @@ struct Variation {
 
 /// kStudy with every optional shared section written out.
 std::string varied() {
-  std::string text = study_with("    classes: [\"0\", \"1\"]\n",
-                                "    classes: [\"0\", \"1\"]\n    features: [age]\n    categories: {sex: [f, m]}\n    "
-                                "missing: [NA]\n    missing_columns: [age]\n    drop: [id]\n    columns: [id, age]\n    "
-                                "class_texts: {\"1\": [2, 3]}\n    group: patient\n    id: record\n    missing_in: {age: [\"0\"]}\n    "
-                                "numbers: {age: {old: 90}}\n    ranges: {sex: {f: [1-3, x]}}\n    keep: {ward: [a]}\n    "
-                                "leave_out: {exit: [b]}\n    first_of: patient\n");
+  std::string text =
+      study_with("    classes: [\"0\", \"1\"]\n",
+                 "    classes: [\"0\", \"1\"]\n    features: [age]\n    categories: {sex: [f, m]}\n    "
+                 "missing: [NA]\n    missing_columns: [age]\n    drop: [id]\n    columns: [id, age]\n    "
+                 "class_texts: {\"1\": [2, 3]}\n    group: patient\n    id: record\n    missing_in: {age: [\"0\"]}\n    "
+                 "numbers: {age: {old: 90}}\n    ranges: {sex: {f: [1-3, x]}}\n    keep: {ward: [a]}\n    "
+                 "leave_out: {exit: [b]}\n    first_of: patient\n");
   text = study_with("  sites:",
                     "  standardize: {centre: 1, scale: 2}\n  partition: {by: column, column: site}\n  party_columns: "
                     "{hospital: [age]}\n  record_shape: [3]\n"
@@ -225,9 +226,9 @@ TEST_F(PlanText, EverySharedKeyOfArraysAndPartyTablesChangesTheDigest) {
         "data.arrays.validation.features=v", "data.arrays.validation.labels=v", "data.arrays.test.features=t",
         "data.arrays.test.labels=t", "data.partition={by: column, column: site}"}},
       {parties,
-       {"data.party_tables.hospital.label=z", "data.party_tables.hospital.classes=[b, a]", "data.party_tables.hospital.features=[v]",
-        "data.party_tables.hospital.id=k", "data.party_tables.hospital.numbers.u.x=2", "data.party_tables.lab.id=k",
-        "data.party_tables.lab.group=k", "data.split_party=hospital"}}};
+       {"data.party_tables.hospital.label=z", "data.party_tables.hospital.classes=[b, a]",
+        "data.party_tables.hospital.features=[v]", "data.party_tables.hospital.id=k", "data.party_tables.hospital.numbers.u.x=2",
+        "data.party_tables.lab.id=k", "data.party_tables.lab.group=k", "data.split_party=hospital"}}};
   for (const auto& [text, changes] : all) {
     const Digest before = digest(text);
     for (const char* change : changes) EXPECT_NE(digest(text, {change}), before) << change;

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "runtime/config/configuration_page.h"
+#include "runtime/config/site_policy.h"
 #include "tests/config/study_folder.h"
 
 namespace sutura {
@@ -184,6 +185,20 @@ TEST_F(ShippedSchedules, EveryFileIsInTheTableAndSaysWhoTrainsWhatWhatMovesAndWh
   EXPECT_THAT(files, ::testing::UnorderedElementsAreArray(names));
 }
 
+TEST(ShippedPolicies, AllLoadAndSpeakToADataOfficer) {
+  int files = 0;
+  for (const auto& entry : fs::directory_iterator(kSource / "configs/egress")) {
+    ++files;
+    EXPECT_FALSE(load_site_policy(entry.path()).name.empty());
+    const std::string text = file_text(entry.path());
+    const std::string head = text.substr(0, text.find("\nsite_policy:"));
+    for (const char* part :
+         {"For the data officer", "What this file is", "What may leave", "What never leaves", "The budget", "Fits"})
+      EXPECT_THAT(head, HasSubstr(part)) << entry.path();
+  }
+  EXPECT_EQ(files, 3);
+}
+
 TEST(ShippedStudies, AllLoad) {
   // Whether the data is there is not asked: paths are only expanded.
   ::setenv("SUTURA_DATA", "/data", 0);
@@ -214,6 +229,10 @@ TEST(ConfigurationPage, NamesEveryKeyOfAStudy) {
         "wire.gradient", "connection.deadline_s", "compute.PARTY.precision", "output", "control_permutations"})
     EXPECT_THAT(page, HasSubstr("| `" + std::string(key) + "` |"));
   EXPECT_THAT(page, HasSubstr("| `privacy.delta` | number, > 0 and <= 0.1 | **required** | shared |"));
+  for (const char* key : {"data.party_tables.PARTY.numbers.COLUMN.TEXT", "data.table.ranges.COLUMN.WORD", "schedule.hand_on",
+                          "schedule.participation.on_leave", "training.early_stopping.patience", "connection.peers",
+                          "site_policy.allow[].protection", "site_policy.allowed_cuts"})
+    EXPECT_THAT(page, HasSubstr("| `" + std::string(key) + "` |"));
   EXPECT_THAT(page, HasSubstr("| `data.table.path` | path | **required** | local |"));
 }
 
