@@ -174,7 +174,9 @@ Alignment align_as_party(const std::vector<std::string>& identifiers, const std:
     Rounds(seat, identifiers, order, result.sizes).run();
     CommonOrder common = order_common(identifiers, common_rows(seat, order), terms.seed);
     check_agreement(seat, common.check);
-    seat.server.send(tag_of(Purpose::kDone), Bytes(1));  // the server does not go on while anybody still doubts
+    // Nobody goes on before everybody's check has held.
+    seat.server.send(tag_of(Purpose::kDone), Bytes(1));
+    static_cast<void>(seat.server.receive(tag_of(Purpose::kDone), 1));
     result.rows_by_position = std::move(common.rows_by_position);
     return result;
   });

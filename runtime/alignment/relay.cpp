@@ -122,7 +122,9 @@ void pass_checks(Hub& hub) {
   std::vector<Bytes> checks;
   for (Line& line : hub.lines) checks.push_back(line.receive(tag, sizeof(Digest) + sealed_overhead(1)));
   for (std::size_t m = 0; m < checks.size(); ++m) hub.lines[hub.ring.next(m)].send(tag, checks[m]);
-  for (Line& line : hub.lines) static_cast<void>(line.receive(tag_of(Purpose::kDone), 1));
+  const Tag done = tag_of(Purpose::kDone);
+  for (Line& line : hub.lines) static_cast<void>(line.receive(done, 1));
+  for (Line& line : hub.lines) line.send(done, Bytes(1));
 }
 
 }  // namespace

@@ -176,7 +176,7 @@ void with_change(Room& room, Purpose purpose, const std::function<void(Bytes&)>&
 TEST(Alignment, WhatTheServerChangesDoesNotOpen) {
   for (const Purpose purpose : {Purpose::kHop, Purpose::kCheck}) {
     Room room(2);
-    with_change(room, purpose, [](Bytes& b) { b.back() ^= std::byte{1}; });
+    ASSERT_NO_FATAL_FAILURE(with_change(room, purpose, [](Bytes& b) { b.back() ^= std::byte{1}; }));
     EXPECT_EQ(room.endings.at("site0").error->code(), Errc::kAuthentication);
     EXPECT_THAT(room.endings.at("site0").error->what(), HasSubstr("from 'site1'"));
   }
@@ -191,12 +191,12 @@ TEST(Alignment, BadPointsNameTheirSender) {
       [](Bytes& b) { b.resize(b.size() + 32); }};
   for (const auto& how : bad) {
     Room room(2);
-    with_change(room, Purpose::kBlinded, how);
+    ASSERT_NO_FATAL_FAILURE(with_change(room, Purpose::kBlinded, how));
     EXPECT_EQ(room.error->code(), Errc::kProtocol) << room.error->what();
     EXPECT_THAT(room.error->what(), HasSubstr("site"));
   }
   Room room(2);
-  with_change(room, Purpose::kSize, [](Bytes& b) { std::ranges::fill(b, std::byte{0xff}); });
+  ASSERT_NO_FATAL_FAILURE(with_change(room, Purpose::kSize, [](Bytes& b) { std::ranges::fill(b, std::byte{0xff}); }));
   EXPECT_THAT(room.error->what(), HasSubstr("site 'site1' says an impossible number of records"));
 }
 
