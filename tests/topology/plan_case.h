@@ -134,7 +134,7 @@ inline StudyConfig PlanCase::shipped(const std::string& topology, const std::str
   const std::map<std::string, std::pair<std::string, std::string>> settings{
       {"federated", {kMlp, "[north, south]"}},
       {"local", {kMlp, "[pooled]"}},
-      {"multi_hop", {mlp + "[act1, fc2, act2]", "[north, south]"}},
+      {"multi_hop", {"zoo: mlp, hidden: [5, 4, 3], cuts: [act1, act2, act3]", "[north, south]"}},
       {"u_shaped", {mlp + "[act1, act2]", "[north, south]"}},
       {"vanilla", {mlp + "[act1]", "[north, south]"}},
       {"vertical", {std::string(kFronts) + kTail, "[cohort]"}},
