@@ -34,7 +34,7 @@ void add_averages(Plan& plan, const ScheduleConfig& schedule, int server) {
     const int party = plan.party_of(node_of_segment(plan, s));
     if (party != plan.many_party && schedule.tail != Tail::kPerClient)
       refuse("schedule.average lists '" + s + "', of which '" + party_name(plan, party) +
-             "' holds one copy: leave it out, or set schedule.tail: per_client");
+             "' holds one copy: leave it out" + (plan.many_party < 0 ? "" : ", or set schedule.tail: per_client"));
     if (party != plan.many_party || plan.lanes.size() < 2) continue;  // copies at the server average in place
     if (server < 0) refuse("schedule.average needs a server party");
     plan.weights.push_back({s, party, server, WeightsEdge::When::kRoundEnd});
