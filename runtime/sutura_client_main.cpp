@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   std::string site;
   add_study_arguments(app, arguments);
   app.add_option("--site", site, "name of this site (or party) in the study")->required();
+  app.add_option("--egress", arguments.egress, "allow-list of this site: what may leave it (default: $SUTURA_EGRESS, /etc/sutura/egress.yaml)");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   StudyArguments study;
   CLI::App* simulate = app.add_subcommand("simulate", "run all parties of a study in this process");
   add_study_arguments(*simulate, study);
+  simulate->add_option("--replay", study.replay, "decisions.jsonl of a server: who joined and left when is repeated");
   simulate->callback([&] { status = run_program([&] { return simulate_command(study); }); });
   StudyArguments planned;
   CLI::App* plan = app.add_subcommand("plan", "print each party's program and what leaves each hospital");

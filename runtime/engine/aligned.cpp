@@ -197,7 +197,13 @@ SiteData columns_of_party(const SiteData& joined, const std::string& party) {
   std::vector<std::string> own;
   for (const std::string& c : joined.feature_columns)
     if (c.starts_with(party + "/") && std::ranges::find(own, c) == own.end()) own.push_back(c);
-  return select_columns(joined, own);
+  if (!own.empty()) return select_columns(joined, own);
+  SiteData labels;  // a party that holds the labels alone
+  labels.name = joined.name;
+  labels.classes = joined.classes;
+  for (const auto split : {&SiteData::train, &SiteData::validation, &SiteData::test})
+    labels.*split = {Tensor({(joined.*split).size(), 0}), (joined.*split).labels.defined() ? (joined.*split).labels.clone() : Tensor(), {}};
+  return labels;
 }
 
 }  // namespace sutura

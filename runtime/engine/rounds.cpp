@@ -67,6 +67,11 @@ void Rounds::decide(std::int64_t round) {
   bool told_waiting = false;
   if (!opened_) open(round);
   while (reception_ != nullptr) {
+    if (executor_.setup().plan.aligned) {  // a newcomer would have to find the common records again
+      static_cast<void>(reception_->poll(std::chrono::steady_clock::now()));
+      reception_->turn_away(Error(Errc::kData, "the parties' records were aligned when the run began: start it again to join"));
+      break;
+    }
     const std::vector<std::string> away = absent();
     std::vector<std::string> back;
     if (replay) {

@@ -17,6 +17,12 @@ std::vector<std::string> client_names(const Plan& plan) {
   return names;
 }
 
+/// The party that a process of this name is of.
+int party_named(const Plan& plan, const std::string& name) {
+  if (plan.many_party >= 0 && std::ranges::find(plan.lanes, name) != plan.lanes.end()) return plan.many_party;
+  return plan.party_index(name);
+}
+
 LaneSizes lane_sizes(const std::vector<std::uint64_t>& v) {
   constexpr std::uint64_t kMost = std::uint64_t{1} << 28;  // what a ledger can count
   require(v.size() == 3 && v[0] > 0 && std::ranges::all_of(v, [](std::uint64_t n) { return n < kMost; }), Errc::kProtocol,
@@ -77,7 +83,8 @@ SessionTerms join_session(Channel& server, const Hello& hello, const Plan& plan,
   SessionTerms s{w.run, {}};
   const std::vector<std::uint64_t> nobody(3, 0);  // a site that has not joined yet
   for (const auto& row : w.sizes) s.sizes.push_back(row == nobody ? LaneSizes{} : lane_sizes(row));
-  for (std::size_t l = 0; l < w.sites.size(); ++l)
+  const bool told = hello.sizes.at(0) > 0 && !plan.aligned;  // numbers that the server must repeat
+  for (std::size_t l = 0; told && l < w.sites.size(); ++l)
     require(w.sizes[l] == hello.sizes || (plan.many_party >= 0 && w.sites[l] != hello.site), Errc::kProtocol,
             "the WELCOME changes this site's own numbers of records");
   return s;
@@ -137,7 +144,10 @@ bool Reception::receive_hello(Arrival& a) {
             "session protocol " + std::to_string(hello.protocol) + " there, " + std::to_string(kSessionProtocol) + " here");
     require(hello.site == a.name, Errc::kAuthentication, "the key belongs to another site than the one named in HELLO");
     require(hello.plan_digest == agreement_.digest, Errc::kPlanMismatch, "the study differs from the server's");
-    lane_sizes(hello.sizes);
+    if (holds_records(plan_, party_named(plan_, a.name)))
+      lane_sizes(hello.sizes);
+    else
+      require(hello.sizes == std::vector<std::uint64_t>(3, 0), Errc::kProtocol, "told numbers of records without holding any");
     // The endpoint lets a second session of a site begin only when the first is gone: the site has restarted.
     const bool again = waiting_.contains(a.name) || members_.contains(a.name);
     waiting_[a.name] = {hello, std::move(a.channel)};
@@ -161,8 +171,11 @@ std::vector<LaneSizes> Reception::lane_table() const {
       continue;
     }
     std::vector<LaneSizes> told;
-    for (const auto& [name, guest] : waiting_) told.push_back(lane_sizes(guest.hello.sizes));
-    for (const LaneSizes& t : told)
+    for (const auto& [name, guest] : waiting_)
+      if (holds_records(plan_, party_named(plan_, name))) told.push_back(lane_sizes(guest.hello.sizes));
+    require(!told.empty(), Errc::kData, "no party holds records");
+    // Sizes of unaligned files are those of the sets; what they have in common is found next.
+    for (const LaneSizes& t : plan_.aligned ? std::vector<LaneSizes>{} : told)
       require(t.train == told[0].train && t.validation == told[0].validation && t.test == told[0].test, Errc::kData,
               "the parties of a vertical study hold different numbers of records: align them first");
     sizes.push_back(told[0]);

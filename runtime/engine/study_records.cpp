@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "runtime/data/load.h"
+#include "runtime/engine/aligned.h"
 #include "runtime/engine/study_run.h"
 
 namespace sutura {
@@ -33,7 +34,12 @@ Tensor stacked(const std::vector<const Tensor*>& parts) {
 
 }  // namespace
 
-std::vector<SiteData> load_study_records(const StudyConfig& study) { return load_sites(study.data, study.seed); }
+std::vector<SiteData> load_study_records(const StudyConfig& study) {
+  if (study.data.party_tables.empty()) return load_sites(study.data, study.seed);
+  std::vector<SiteData> cohort;
+  cohort.push_back(aligned_in_memory(study));
+  return cohort;
+}
 
 SiteData records_of_party(const StudyConfig& study, const std::vector<SiteData>& sites, const std::string& party) {
   return party_view(study, sites.at(0), party);

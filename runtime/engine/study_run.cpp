@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
+#include "runtime/alignment/protocol.h"
 #include "runtime/data/load.h"
+#include "runtime/engine/aligned.h"
 #include "runtime/engine/exchange.h"
 #include "runtime/engine/run_folder.h"
 #include "runtime/privacy/statement.h"
@@ -58,11 +60,14 @@ struct GuardStores {
 }  // namespace
 
 std::int64_t classes_of(const DataConfig& data) {
+  for (const auto& [party, table] : data.party_tables)
+    if (!table.classes.empty()) return static_cast<std::int64_t>(table.classes.size());
   if (data.table) return static_cast<std::int64_t>(data.table->classes.size());
   return data.arrays ? data.arrays->classes : 0;
 }
 
 SiteData party_view(const StudyConfig& study, const SiteData& site, const std::string& party) {
+  if (!study.data.party_tables.empty()) return columns_of_party(site, party);
   const auto columns = study.data.party_columns.find(party);
   if (columns != study.data.party_columns.end()) return select_columns(site, columns->second);
   SiteData view;
@@ -157,6 +162,7 @@ std::size_t largest_frame_bytes(const Prepared& prepared) {
     largest = std::max(largest, w.when == WeightsEdge::When::kHandOver ? largest_hand_over_bytes(parameters, prepared.plan.lanes.size())
                                                                        : rows * parameters * 4);
   }
+  if (!prepared.study().data.party_tables.empty()) largest = std::max(largest, static_cast<std::int64_t>(kAlignmentFrameBytes));
   return static_cast<std::size_t>(largest + kDescriptorBytes);
 }
 

@@ -8,10 +8,15 @@
 
 #include "runtime/config/load_study.h"
 #include "runtime/data/load.h"
+#include "runtime/config/site_policy.h"
+#include "runtime/data/party_data.h"
+#include "runtime/engine/aligned.h"
 #include "runtime/engine/run_folder.h"
+#include "runtime/engine/study_records.h"
 #include "runtime/engine/study_run.h"
 #include "runtime/tools/console.h"
 #include "runtime/tools/version.h"
+#include "runtime/topology/site_policy.h"
 #include "transport/io_thread.h"
 #include "transport/security.h"
 
@@ -102,7 +107,45 @@ std::optional<SealKeys> seal_keys(const LoadedStudy& loaded, const Prepared& pre
   if (c.peers.empty())
     throw Error(Errc::kConfig, loaded.finding("connection", "this study's sites seal messages for each other: '" + site + "' needs "
                                               "connection.peers, the file of the other sites' public keys", "connection: {peers: ../keys/authorised}"));
-  return SealKeys{Identity(load_secret(at_site(c.secret_key, site))), load_roster(c.peers)};
+  SealKeys keys{Identity(load_secret(at_site(c.secret_key, site))), load_roster(c.peers)};
+  for (const PartyConfig& p : loaded.config.topology.parties)  // a server with records of its own is one of those who align
+    if (p.role == Role::kServer) keys.peers.emplace(p.name, public_key(load_public(c.server_public_key)));
+  return keys;
+}
+
+/// What a client process reads from its own disk: its part of a study's records, aligned later where parties have files of
+/// their own; nothing for a party that only computes.
+struct ClientRecords {
+  std::optional<SiteData> whole;
+  std::optional<PartyRecords> own;
+};
+
+ClientRecords read_records(const LoadedStudy& loaded, const std::string& site, const Plan* plan) {
+  const StudyConfig& study = loaded.config;
+  if (study.data.party_tables.contains(site)) return {std::nullopt, load_party(study.data, site)};
+  const bool replica = std::ranges::find(study.data.sites, site) != study.data.sites.end();
+  if (plan != nullptr && !holds_records(*plan, instance_named(*plan, site).party)) return {};
+  if (const auto columns = study.data.party_columns.find(site); columns != study.data.party_columns.end() && plan != nullptr)
+    return {load_columns(study.data, study.seed, study.data.sites.at(0), columns->second), std::nullopt};
+  return {load_site(study.data, study.seed, replica ? site : study.data.sites.at(0)), std::nullopt};
+}
+
+/// The hospital's own allow-list: from the command line, the environment or the machine, never from the study.
+SitePolicy policy_of(const StudyArguments& a) {
+  static const std::filesystem::path kOfMachine = "/etc/sutura/egress.yaml";
+  const char* set = std::getenv("SUTURA_EGRESS");
+  if (!a.egress.empty()) return load_site_policy(a.egress);
+  if (set != nullptr && *set != '\0') return load_site_policy(set);
+  if (std::filesystem::exists(kOfMachine)) return load_site_policy(kOfMachine);
+  throw Error(Errc::kConfig, "this site has no allow-list, so nothing may leave it: give --egress FILE, set SUTURA_EGRESS, or write " +
+                                 kOfMachine.string() + " (examples: configs/egress)");
+}
+
+AlignmentProgress alignment_progress(const StudyArguments& a) {
+  if (a.quiet) return {};
+  return [](std::int64_t done, std::int64_t total) {
+    std::cerr << "aligning records: " << done << " of " << total << " blinded points" << std::endl;
+  };
 }
 
 /// The link of a study: room for its largest frame, and silence after which a peer counts as gone.
@@ -137,13 +180,13 @@ int simulate_command(const StudyArguments& a) {
   const LoadedStudy loaded = load_study(a.config, a.overrides);
   if (inspected(a, loaded)) return 0;
   watch_stop_signals();
-  const std::vector<SiteData> sites = load_sites(loaded.config.data, loaded.config.seed);
+  const std::vector<SiteData> sites = load_study_records(loaded.config);
   const Prepared prepared = prepare(loaded, feature_rows(loaded.config, &sites.at(0)));
   const auto folder = run_folder(a, loaded.config);
   std::vector<LaneSizes> sizes;
   for (const SiteData& s : sites) sizes.push_back({s.train.size(), s.validation.size(), s.test.size()});
   Progress progress(prepared, StepPlanner(loaded.config, prepared.plan.lanes, sizes).total_steps(), style_of(a));
-  const PartyResult result = simulate(prepared, sites, folder, hooks_for(progress));
+  const PartyResult result = simulate(prepared, sites, folder, hooks_for(progress), a.replay);
   return finish(a, prepared, result, "all parties in one process", folder);
 }
 
@@ -185,6 +228,12 @@ int server_command(const StudyArguments& a) {
   const auto ledger = ledger_of(loaded, prepared, self);
   if (c.authorised.empty())
     throw Error(Errc::kConfig, loaded.finding("connection", "the server needs 'authorised': the file of sites and their public keys"));
+  std::optional<PartyRecords> own;  // a server that holds the labels of a vertical study
+  std::optional<SealKeys> keys;
+  if (loaded.config.data.party_tables.contains(self.name)) {
+    own = load_party(loaded.config.data, self.name);
+    keys.emplace(SealKeys{Identity(load_secret(at_site(c.secret_key, self.name))), load_roster(c.authorised)});
+  }
   ServerSecurity security{load_secret(at_site(c.secret_key, self.name)), load_authorised(c.authorised)};
   ServerEndpoint endpoint(c.endpoint, std::move(security), link_of(prepared, c));
   const auto log = [&](const std::string& text) {
@@ -203,11 +252,20 @@ int server_command(const StudyArguments& a) {
     return nullptr;
   };
   Reception reception(prepared.plan, prepared.agreement, random_number(), next, log);
-  const SessionTerms session = reception.open(deadline_in(silence(c)), loaded.config.schedule.participation.min_clients);
+  SessionTerms session = reception.open(deadline_in(silence(c)), loaded.config.schedule.participation.min_clients);
+  std::optional<SiteData> data;
+  if (!loaded.config.data.party_tables.empty()) {
+    AlignedServer aligned = align_at_server(loaded.config, self.name, std::move(own), keys ? &*keys : nullptr, reception, session.run,
+                                            silence(c), alignment_progress(a));
+    session.sizes = {aligned.sizes};
+    data = std::move(aligned.data);
+    log(std::to_string(aligned.sizes.train + aligned.sizes.validation + aligned.sizes.test) + " records are common to all parties");
+  }
   Progress progress(prepared, StepPlanner(loaded.config, prepared.plan.lanes, session.sizes).total_steps(), style_of(a));
   const StopWatcher watcher(kGrace, [&endpoint] { endpoint.stop(); });
   PartyRun run;
   run.self = self;
+  run.data = data ? &*data : nullptr;
   run.folder = folder;
   run.ledger = ledger;
   run.peer = [&](int party, int lane) { return reception.channel(party, lane); };
@@ -223,18 +281,20 @@ int client_command(const StudyArguments& a, const std::string& site) {
   watch_stop_signals();
   const StudyConfig& study = loaded.config;
   const ConnectionConfig& c = connection_of(loaded);
-  const bool replica = std::ranges::find(study.data.sites, site) != study.data.sites.end();
   // The plan first, from what the study says: a study that may not run reads no record.
-  if (!study.data.record_shape.empty() || !study.data.party_shapes.empty())
-    instance_named(prepare(loaded, stated_rows(loaded)).plan, site);
-  const SiteData whole = load_site(study.data, study.seed, replica ? site : study.data.sites.at(0));
-  const Prepared prepared = prepare(loaded, feature_rows(study, &whole));
+  const bool stated = !study.data.record_shape.empty() || !study.data.party_shapes.empty();
+  std::optional<Prepared> planned;
+  if (stated) planned.emplace(prepare(loaded, stated_rows(loaded)));
+  if (planned) enforce(policy_of(a), planned->plan, study, instance_named(planned->plan, site).party);
+  ClientRecords records = read_records(loaded, site, planned ? &planned->plan : nullptr);
+  const Prepared prepared = prepare(loaded, records.whole ? feature_rows(study, &*records.whole) : stated_rows(loaded));
   const Instance self = instance_named(prepared.plan, site);
   const std::string& party = prepared.plan.topology.parties[static_cast<std::size_t>(self.party)].name;
   require(prepared.plan.topology.parties[static_cast<std::size_t>(self.party)].role == Role::kClient, Errc::kUsage,
           "'" + site + "' is the server: use sutura-server");
+  enforce(policy_of(a), prepared.plan, study, self.party);
   const auto ledger = ledger_of(loaded, prepared, self);
-  const SiteData data = party_view(study, whole, party);
+  SiteData data = records.whole ? party_view(study, *records.whole, party) : SiteData{};
   const auto keys = seal_keys(loaded, prepared, site);
 
   ClientEndpoint endpoint(c.endpoint, load_public(c.server_public_key), load_secret(at_site(c.secret_key, site)),
@@ -245,7 +305,7 @@ int client_command(const StudyArguments& a, const std::string& site) {
   hello.backend = std::string(name(compute_of(study, party).backend));
   hello.site = site;
   hello.plan_digest = prepared.agreement.digest;
-  hello.sizes = told_sizes(prepared.plan, data);
+  hello.sizes = records.own ? std::vector<std::uint64_t>{records.own->records.ids.size(), 0, 0} : told_sizes(prepared.plan, data);
   hello.nonce = random_number();
   const StopWatcher watcher(kGrace, [&endpoint] { endpoint.stop(); });
   const auto explain = [&](const std::string& theirs) {
@@ -253,12 +313,16 @@ int client_command(const StudyArguments& a, const std::string& site) {
     return text.empty() ? std::string("the server's study differs") : text;
   };
   if (!a.quiet) std::cerr << site << ": dialing " << c.endpoint << std::endl;
-  const SessionTerms session = join_session(endpoint.channel(), hello, prepared.plan, explain, deadline_in(silence(c)));
+  SessionTerms session = join_session(endpoint.channel(), hello, prepared.plan, explain, deadline_in(silence(c)));
+  if (records.own) {
+    data = align_records(study, party, std::move(*records.own), endpoint.channel(), *keys, session.run, silence(c), alignment_progress(a));
+    session.sizes = {{data.train.size(), data.validation.size(), data.test.size()}};
+  }
   const auto folder = run_folder(a, study) / site;
   Progress progress(prepared, StepPlanner(study, prepared.plan.lanes, session.sizes).total_steps(), style_of(a));
   PartyRun run;
   run.self = self;
-  run.data = &data;
+  run.data = data.train.size() > 0 ? &data : nullptr;
   run.folder = folder;
   run.ledger = ledger;
   run.peer = [&](int, int) { return &endpoint.channel(); };

@@ -17,6 +17,8 @@ struct StudyArguments {
   bool print_config = false;
   bool quiet = false;
   std::string output;                  ///< folder of the run; empty: the study's own
+  std::string egress;                  ///< client: the site's allow-list
+  std::string replay;                  ///< simulate: a decisions file, whose run is repeated
 };
 
 /// Declares CONFIG, key=value..., --json, --check, --print-config, --quiet, --output.

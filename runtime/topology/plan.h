@@ -98,6 +98,7 @@ struct Plan {
   int many_party = -1;                         // index, or -1
   int loss_node = -1;
   bool release_once = false;
+  bool aligned = false;                        // parties have files of their own, linked before training
   /// Messages that a channel must hold: all that one party sends another in a step, so that no two wait to send at once.
   std::uint16_t window = 64;
 
@@ -122,6 +123,9 @@ struct Segments {
 /// that the regime needs, a coupling layer before a private cut, a layer without a backward on a gradient's way, a privacy
 /// setting that would claim too much, a program that cannot progress).
 Plan compile(const StudyConfig& study, const Segments& segments, const std::vector<Shape>& feature_rows);
+
+/// True if a source of records lies at this party.
+bool holds_records(const Plan& plan, int party);
 
 /// Guarded messages through which one record passes at its holder in one pass over the data: activation guards leaving a
 /// party plus gradient guards leaving it, the largest number over parties; 0 where nothing is guarded. Releases of one

@@ -115,6 +115,14 @@ void check_backward(const Plan& plan, const Segments& segments) {
   }
 }
 
+bool holds_records(const Plan& plan, int party) {
+  for (std::size_t n = 0; n < plan.topology.nodes.size(); ++n) {
+    const NodeKind kind = plan.topology.nodes[n].kind;
+    if ((kind == NodeKind::kFeatures || kind == NodeKind::kLabels) && plan.party_of(static_cast<int>(n)) == party) return true;
+  }
+  return false;
+}
+
 int releasing_parties(const Plan& plan) {
   std::set<int> holders;
   for (const Edge& e : plan.edges) {
