@@ -95,6 +95,7 @@ void average_at_server(Executor& executor, const WeightsEdge& in, const WeightsE
   for (std::uint32_t l = 0; l < plan.lanes.size(); ++l) {
     if (!executor.active(l)) continue;
     try {
+      executor.between_steps(Between::kAverageIn, in.from_party, l);
       values.push_back(receive_rows(executor, in.from_party, l, {weights_tag(plan, in), Leg::kWeights, step, 0}, shape));
       weights.push_back(static_cast<double>(executor.setup().planner.sizes()[l].train));
     } catch (const PeerLost& lost) {
@@ -105,6 +106,7 @@ void average_at_server(Executor& executor, const WeightsEdge& in, const WeightsE
   for (std::uint32_t l = 0; l < plan.lanes.size(); ++l) {
     if (!executor.active(l)) continue;
     try {
+      executor.between_steps(Between::kAverageOut, out.to_party, l);
       send_rows(executor, out.to_party, l, {weights_tag(plan, out), Leg::kWeights, step, 0}, mean);
     } catch (const PeerLost& lost) {
       executor.drop(l, lost);
@@ -121,7 +123,7 @@ int server_party(const Plan& plan) {
 }
 
 void report_to_clients(Executor& executor, const std::function<nlohmann::json(int party, std::uint32_t lane)>& make,
-                       const std::string& what) {
+                       const std::string& what, Between point) {
   const Plan& plan = executor.setup().plan;
   for (std::size_t p = 0; p < plan.topology.parties.size(); ++p) {
     if (plan.topology.parties[p].role != Role::kClient) continue;
@@ -130,12 +132,13 @@ void report_to_clients(Executor& executor, const std::function<nlohmann::json(in
     for (std::uint32_t l = 0; l < (many ? plan.lanes.size() : 1); ++l) {
       if (many ? !executor.active(l) : !executor.present(party)) continue;
       try {
+        executor.between_steps(point, party, l);
         send_or_lose(executor.channel(party, l), to_message(Report{make(party, l).dump()}), executor.patience(), what);
       } catch (const PeerLost& lost) {
         if (many)
           executor.drop(l, lost);
         else
-          executor.lose(party, lost);
+          executor.lose_party(party, lost);
       }
     }
   }
@@ -153,6 +156,7 @@ void report_to_server(Executor& executor, const nlohmann::json& report, const st
 
 nlohmann::json report_of_client(Executor& executor, int party, std::uint32_t lane, const std::string& what) {
   try {
+    executor.between_steps(Between::kFigure, party, lane);
     return receive_report(executor, party, lane, what);
   } catch (const PeerLost&) {
     throw;
@@ -193,6 +197,7 @@ void deliver(Executor& executor, const WeightsEdge& edge, const Tensor& rows) {
   for (std::uint32_t l = 0; l < plan.lanes.size(); ++l) {
     if (!executor.active(l)) continue;
     try {
+      executor.between_steps(Between::kDelivery, edge.to_party, l);
       send_rows(executor, edge.to_party, l, tag, rows);
     } catch (const PeerLost& lost) {
       executor.drop(l, lost);

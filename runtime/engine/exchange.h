@@ -22,7 +22,7 @@ int server_party(const Plan& plan);
 /// Server: sends a report to every client process that is there; `make` gives its JSON, by party and lane. A replica that cannot
 /// be reached is dropped; another party's loss is treated as the study's missing_party says.
 void report_to_clients(Executor& executor, const std::function<nlohmann::json(int party, std::uint32_t lane)>& make,
-                       const std::string& what);
+                       const std::string& what, Between point = Between::kReport);
 /// Client: the server's next report. Errors: kNetwork, kProtocol, what the server's refusal says.
 nlohmann::json report_of_server(Executor& executor, const std::string& what);
 /// Client: sends the server a report.

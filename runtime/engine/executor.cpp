@@ -23,17 +23,14 @@ OptimizerSettings optimizer_settings(const TrainingConfig& t) {
   return s;
 }
 
-RateSettings rate_settings(const TrainingConfig& t) {
-  return {t.learning_rate, t.rate_schedule, t.warmup_fraction, t.step_epochs, t.step_factor};
-}
-
 }  // namespace
 
 Executor::Executor(const PartySetup& setup, Context& ctx)
-    : setup_(setup), ctx_(ctx), loss_(make_loss(setup.study.training.loss, setup.study.training.class_weights)),
-      active_(setup.plan.lanes.size(), true) {
+    : setup_(setup), ctx_(ctx), loss_(make_loss(setup.study.training.loss)), active_(setup.plan.lanes.size(), true), missing_(setup.plan.topology.parties.size(), false) {
   make_copies(setup_.study.seed);
 }
+
+Executor::~Executor() = default;
 
 void Executor::make_copies(std::uint64_t seed) {
   const Plan& plan = setup_.plan;
@@ -51,7 +48,12 @@ void Executor::make_copies(std::uint64_t seed) {
   }
 }
 
-void Executor::restart(std::uint64_t variant) { make_copies(setup_.study.seed + 1 + variant); }
+void Executor::restart(std::uint64_t variant) {
+  require(in_flight_.empty(), Errc::kInternal, "a run was started again while steps of the last one were in flight");
+  make_copies(setup_.study.seed + 1 + variant);
+  residuals_.clear();
+  means_.clear();
+}
 
 void Executor::permute_stored_labels(std::uint64_t variant) {
   for (auto& [key, rows] : store_) {
@@ -76,18 +78,10 @@ void Executor::adopt(const std::string& segment, const Tensor& values) {
   copies_[segment].push_back(std::move(copy));
 }
 
-std::size_t Executor::active_lanes() const { return static_cast<std::size_t>(std::ranges::count(active_, true)); }
-
 Channel& Executor::channel(int party, std::uint32_t lane) const {
   Channel* c = setup_.peer ? setup_.peer(party, static_cast<int>(lane)) : nullptr;
   require(c != nullptr, Errc::kNetwork, "no channel to a peer of this run");
   return *c;
-}
-
-Deadline Executor::patience() const {
-  constexpr std::chrono::hours kAsLongAsThePeerLives{24 * 365};
-  const bool serves_all = setup_.self.lane < 0 && setup_.plan.many_party >= 0;
-  return serves_all ? deadline_in(setup_.silence) : deadline_in(kAsLongAsThePeerLives);
 }
 
 std::map<std::string, Tensor> Executor::snapshot() {
@@ -101,63 +95,26 @@ void Executor::restore(const std::map<std::string, Tensor>& weights) {
     if (copies_.contains(segment)) std::ranges::copy(values.f32(), copies_.at(segment)[0].params.values().f32().begin());
 }
 
-void Executor::drop(std::uint32_t lane, const Error& reason) {
-  if (!active_[lane]) return;
-  active_[lane] = false;
-  dropped_.push_back(setup_.plan.lanes[lane] + ": " + reason.what());
-  send_reject(channel(setup_.plan.many_party, lane), reason);
-  require(active_lanes() > 0, reason.code(), "every client is gone; the last one: " + dropped_.back());
-}
-
-bool Executor::mine(const Part& part) const {
-  return active_[part.lane] && (setup_.self.lane < 0 || setup_.self.lane == static_cast<int>(part.lane));
-}
-
-SegmentCopy& Executor::copy_for(const std::string& segment, std::uint32_t lane) {
-  auto& all = copies(segment);
-  return all.size() == 1 ? all[0] : all[lane];
-}
-
-std::vector<StepDone> Executor::run(const Step& step) {
-  result_ = StepResult{};
-  const Program& program = setup_.plan.program(setup_.self.party, step.purpose);
-  std::vector<Slots> slots(step.parts.size());
-  for (const auto& turn : program.turns)
-    for (std::size_t p = 0; p < step.parts.size(); ++p) {
-      const Part& part = step.parts[p];
-      if (!mine(part)) continue;
-      try {
-        for (const Instruction& i : turn) execute(i, step, part, slots[p]);
-      } catch (const PeerLost& lost) {
-        // A party that serves all lanes goes on without this one; anybody else needs its only peer.
-        if (setup_.self.lane >= 0 || setup_.plan.many_party < 0) throw;
-        slots[p] = Slots{};
-        drop(part.lane, lost);
-      }
-    }
-  for (const Part& p : step.parts) result_.records += mine(p) ? p.count : 0;
-  if (step.purpose == Purpose::kTrain) update(step);
-  return {{step, result_}};
-}
-
-void Executor::execute(const Instruction& i, const Step& step, const Part& part, Slots& slots) {
+void Executor::execute(const Instruction& i, Work& w) {
   switch (i.op) {
-    case OpCode::kLoad: return load(i.node, step, part, slots);
-    case OpCode::kReceive: return receive(i, step, part, slots);
-    case OpCode::kStore: return store(i, step, part, slots);
-    case OpCode::kFetch: return fetch(i, step, part, slots);
-    case OpCode::kForward: return forward(i.node, step, part, slots);
-    case OpCode::kFit: return fit(i, step, slots);
-    case OpCode::kJoin: return join(i.node, slots);
-    case OpCode::kRelease: return release(i, step, part, slots);
-    case OpCode::kSend: return send(i, step, part, slots);
-    case OpCode::kLoss: return loss_and_gradient(i.node, step, part, slots);
-    case OpCode::kBackward: return backward(i.node, part, slots);
-    case OpCode::kSplit: return split(i.node, slots);
+    case OpCode::kLoad: return load(i.node, w);
+    case OpCode::kReceive: return receive(i, w);
+    case OpCode::kStore: return store(i, w);
+    case OpCode::kFetch: return fetch(i, w);
+    case OpCode::kForward: return forward(i.node, w);
+    case OpCode::kFit: return fit(i, w);
+    case OpCode::kJoin: return join(i.node, w.slots());
+    case OpCode::kRelease: return release(i, w);
+    case OpCode::kSend: return send(i, w);
+    case OpCode::kLoss: return loss_and_gradient(i.node, w);
+    case OpCode::kBackward: return backward(i.node, w);
+    case OpCode::kSplit: return split(i.node, w.slots());
   }
 }
 
-void Executor::load(int node, const Step& step, const Part& part, Slots& slots) {
+void Executor::load(int node, Work& w) {
+  const Step& step = w.step();
+  const Part& part = w.part();
   require(setup_.data != nullptr, Errc::kInternal, "a party without data was asked to load records");
   const Dataset& set = split_of(*setup_.data, step.split);
   const bool features = setup_.plan.topology.nodes[static_cast<std::size_t>(node)].kind == NodeKind::kFeatures;
@@ -166,7 +123,7 @@ void Executor::load(int node, const Step& step, const Part& part, Slots& slots) 
   if (features && shift > 0 && step.purpose == Purpose::kTrain)
     batch = shift_images(batch, shift, PhiloxStream(setup_.study.seed, "shift:" + setup_.plan.lanes[part.lane],
                                                     step.id * 4096 + part.micro_batch));
-  slots.values[node] = std::move(batch);
+  w.slots().values[node] = std::move(batch);
 }
 
 /// The value that a route brings to its end: of its edge where it came in, else of its node.
@@ -176,25 +133,29 @@ const Tensor& Executor::input(int node, int route, Slots& slots) const {
   return slots.value(node);
 }
 
-void Executor::forward(int node, const Step& step, const Part& part, Slots& slots) {
+void Executor::forward(int node, Work& w) {
   const auto at = static_cast<std::size_t>(node);
   const NodeConfig& config = setup_.plan.topology.nodes[at];
   const Network& net = setup_.segments.networks[setup_.segments.index(config.segment)];
+  Slots& slots = w.slots();
+  const Part& part = w.part();
   const Tensor& x = input(setup_.plan.wiring[at].inputs[0], setup_.plan.wiring[at].routes[0], slots);
   // A segment through which no gradient flows keeps nothing for backward and runs as in evaluation.
-  const bool train = step.purpose == Purpose::kTrain && setup_.plan.needs_gradient[at];
-  const Pass pass{train ? Mode::kTrain : Mode::kEvaluate, setup_.study.seed, step.id, part.lane, part.micro_batch};
-  slots.values[node] = net.forward(ctx_, copy_for(config.segment, part.lane).params, Tensor::borrow(x), slots.saved[node], pass);
+  const bool train = w.step().purpose == Purpose::kTrain && setup_.plan.needs_gradient[at];
+  const Pass pass{train ? Mode::kTrain : Mode::kEvaluate, setup_.study.seed, w.step().id, part.lane, part.micro_batch};
+  if (train) stash(config.segment, w);
+  SegmentCopy& copy = copies(config.segment)[copy_index(config.segment, part.lane)];
+  slots.values[node] = net.forward(ctx_, copy.params, Tensor::borrow(x), slots.saved[node], pass);
 }
 
-void Executor::backward(int node, const Part& part, Slots& slots) {
+void Executor::backward(int node, Work& w) {
   const auto at = static_cast<std::size_t>(node);
   const NodeConfig& config = setup_.plan.topology.nodes[at];
   const Network& net = setup_.segments.networks[setup_.segments.index(config.segment)];
+  Slots& slots = w.slots();
   const int input = setup_.plan.wiring[at].inputs[0];
   const auto want = setup_.plan.needs_gradient[static_cast<std::size_t>(input)] ? InputGrad::kNeeded : InputGrad::kNotNeeded;
-  SegmentCopy& copy = copy_for(config.segment, part.lane);
-  Tensor grad = net.backward(ctx_, copy.params, slots.saved[node], summed_gradient(node, slots), want);
+  Tensor grad = net.backward(ctx_, params_of(config.segment, w), slots.saved[node], summed_gradient(node, slots), want);
   if (want == InputGrad::kNeeded) add_gradient(input, node, std::move(grad), slots);
 }
 
@@ -241,10 +202,13 @@ void Executor::split(int node, Slots& slots) {
       add_gradient(inputs[i], node, std::move(grads[i]), slots);
 }
 
-void Executor::loss_and_gradient(int node, const Step& step, const Part& part, Slots& slots) {
-  const Wiring& w = setup_.plan.wiring[static_cast<std::size_t>(node)];
-  const Tensor outputs = cast(ctx_, input(w.inputs[0], w.routes[0], slots), DType::kFloat32);  // [n, outputs]
-  const Tensor& labels = input(w.labels, w.label_route, slots);                                      // [n]
+void Executor::loss_and_gradient(int node, Work& w) {
+  const Step& step = w.step();
+  const Part& part = w.part();
+  Slots& slots = w.slots();
+  const Wiring& wiring = setup_.plan.wiring[static_cast<std::size_t>(node)];
+  const Tensor outputs = cast(ctx_, input(wiring.inputs[0], wiring.routes[0], slots), DType::kFloat32);  // [n, outputs]
+  const Tensor& labels = input(wiring.labels, wiring.label_route, slots);                                      // [n]
   Tensor grad(outputs.shape());
   const double loss = loss_->evaluate(ctx_, outputs, labels, 1.0 / static_cast<double>(step.records), grad);
   // Caught here, where it still has one origin: a step later it is in everybody's weights.
@@ -252,9 +216,9 @@ void Executor::loss_and_gradient(int node, const Step& step, const Part& part, S
   if (!finite)
     throw PeerLost(Errc::kDetector, "the loss of a micro-batch is not finite: its activations are too large, or the training "
                                     "diverges (a smaller training.learning_rate may help)");
-  result_.loss += loss;
+  w.flight.loss += loss;
   if (step.purpose == Purpose::kTrain) {
-    add_gradient(w.inputs[0], node, std::move(grad), slots);
+    add_gradient(wiring.inputs[0], node, std::move(grad), slots);
     return;
   }
   Scores& s = scores_[{part.lane, step.split}];
@@ -263,20 +227,6 @@ void Executor::loss_and_gradient(int node, const Step& step, const Part& part, S
   for (std::int64_t i = 0; i < labels.elements(); ++i)
     s.labels.push_back(labels.dtype() == DType::kInt32 ? static_cast<float>(labels.as<std::int32_t>()[static_cast<std::size_t>(i)])
                                                        : labels.f32()[static_cast<std::size_t>(i)]);
-}
-
-void Executor::update(const Step& step) {
-  const double rate = rate_at(rate_settings(setup_.study.training), step.index, setup_.planner.total_steps(),
-                              setup_.planner.steps_per_epoch());
-  for (auto& [segment, all] : copies_)
-    for (std::size_t c = 0; c < all.size(); ++c) {
-      if (all[c].optimizer == nullptr) continue;
-      const bool took_part = std::ranges::any_of(step.parts, [&](const Part& p) {
-        return mine(p) && (all.size() == 1 || p.lane == c);
-      });
-      if (took_part) all[c].optimizer->step(ctx_, all[c].params, rate);
-      all[c].params.zero_grads();  // also where a lane was lost after its backward: nothing of it stays behind
-    }
 }
 
 }  // namespace sutura

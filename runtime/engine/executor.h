@@ -1,5 +1,6 @@
 #pragma once
-#include <atomic>
+#include <chrono>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -11,7 +12,9 @@
 #include "models/optimizers/optimizer.h"
 #include "runtime/data/dataset.h"
 #include "runtime/engine/decisions.h"
+#include "runtime/engine/running_mean.h"
 #include "runtime/engine/steps.h"
+#include "runtime/engine/wire_values.h"
 #include "kernels/ops/release_rows/release_rows.h"
 #include "runtime/privacy/guard.h"
 #include "runtime/topology/plan.h"
@@ -26,6 +29,8 @@ struct Instance {
   std::string name;
 };
 
+class PeerLost;
+
 /// One copy of a segment: parameters and the optimizer bound to them.
 struct SegmentCopy {
   ParamStore params;
@@ -38,15 +43,17 @@ struct Scores {
   std::vector<float> labels;  // [N]
 };
 
+/// What a step that has ended left at this party.
 struct StepResult {
   double loss = 0.0;  ///< mean over the step's records, summed over this party's parts; 0 where the loss is elsewhere
-  std::int64_t records = 0;  ///< of the parts that ran here
+  std::int64_t records = 0;       ///< of the parts that ran here
+  std::int64_t index = -1;        ///< Step::index of the step that ended; -1: none did (training.stale: the first ones)
+  std::int64_t step_records = 0;  ///< Step::records of that step: what `loss` was divided by
+  bool ended() const { return index >= 0; }
 };
 
-struct StepDone {
-  Step step;
-  StepResult result;
-};
+/// Where between steps parties exchange messages.
+enum class Between { kRoundStart, kTurnStart, kTurnEnd, kSpread, kAverageIn, kAverageOut, kFigure, kReport, kDelivery };
 
 /// Everything a party needs to run programs.
 struct PartySetup {
@@ -63,27 +70,35 @@ struct PartySetup {
   /// Longest wait for one message of a lane, at the party that serves all lanes: a silent site is dropped and the others go
   /// on. Everybody else waits as long as the link says that the peer lives.
   std::chrono::milliseconds silence{600000};
-  Decisions* decisions = nullptr;  ///< records who left and joined; nullptr: nobody keeps them
+  Decisions* decisions = nullptr;  ///< where departures are recorded, or repeated from
 };
 
 /// Runs a party's straight-line programs, one step at a time: turn by turn, and inside a turn micro-batch by micro-batch
 /// in (lane, micro-batch) order, so that sums of gradients have one order everywhere.
 ///
-/// A lane whose peer is lost or breaks the protocol is dropped and the others go on (at the party that serves all lanes);
-/// a lost server ends the run. Threads: one.
+/// With `training.stale: s` a party with T turns runs turn j of step t - ceil(j s / (T - 1)) at its call number t: it begins
+/// up to s steps before the update of an earlier one. A step's backward uses the weights of its own forward, which are
+/// stashed (PipeDream, Narayanan et al. 2019, arXiv 1806.03377); updates come in step order.
+///
+/// A part of a step whose peer is lost or breaks the protocol is void: nothing more is computed for it, and the peers that
+/// are left exchange messages without tensors in its place, so that nobody waits. At the server a lost lane is dropped and
+/// the others go on; a lost single party is missing as `schedule.missing_party` says. A lost server ends the run.
+/// Threads: one.
 class Executor {
  public:
   Executor(const PartySetup& setup, Context& ctx);
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
 
-  /// Runs one step of any purpose; training steps end with the optimizers' update.
-  std::vector<StepDone> run(const Step& step);
-  std::vector<StepDone> finish() { return {}; }
-  bool present(int) const { return true; }
-  void admit(int) {}
-  void admit_lane(std::uint32_t lane) { active_[lane] = true; }
-  void leave_out(std::uint32_t lane) { active_[lane] = false; }
-  void lose(int, const Error& e) { throw e; }
-  double waiting_seconds() const { return 0.0; }
+  /// Runs one step of any purpose; training steps end with the optimizers' update. The result is that of the step which
+  /// ended with this call: an earlier one, or none, with `training.stale`.
+  StepResult run(const Step& step);
+  /// Ends the training steps that are in flight, in order; nothing to do without `training.stale`. Before anything else
+  /// than a training step: a round's end, an evaluation, a hand-over.
+  std::vector<StepResult> finish();
+  /// Forgets the steps in flight and their gradients: for a party that lost the run in the middle of a step and joins again.
+  void abandon();
 
   /// Copies of a segment held here: one, or one per lane (schedule.tail: per_client).
   std::vector<SegmentCopy>& copies(const std::string& segment);
@@ -102,14 +117,29 @@ class Executor {
   }
   bool active(std::uint32_t lane) const { return active_[lane]; }
   std::size_t active_lanes() const;
-  /// Ends a lane's part in the run and tells its peer why.
+  /// Ends a lane's part in the run, records that and tells its peer why.
   void drop(std::uint32_t lane, const Error& reason);
+  /// The lane takes part again, on a new channel; between steps, with nothing in flight.
+  void admit_lane(std::uint32_t lane);
+  /// False for a single party that was lost under a policy that goes on without it.
+  bool present(int party) const { return !missing_[static_cast<std::size_t>(party)]; }
+  /// The party takes part again, on a new channel; between steps, with nothing in flight.
+  void admit(int party);
+  /// A site that is not there when the run begins: as if lost, but it never had a part.
+  void leave_out(std::uint32_t lane) { active_[lane] = false; }
+  /// A single party is lost: missing from now on, or the end of the run, as the study says. Called while `lost` is handled.
+  void lose_party(int party, const Error& lost);
+  /// Names where between steps a message is exchanged with (party, lane), for the record of departures; a recorded departure
+  /// that lies exactly there happens again. Errors: that departure.
+  void between_steps(Between point, int party, std::uint32_t lane);
   const std::vector<std::string>& dropped() const { return dropped_; }
+  /// Seconds spent waiting for peers' messages in steps.
+  double waiting_seconds() const { return waited_.count(); }
 
   /// Rows received once and kept (release-once): by edge and split.
   Tensor& stored_rows(int edge, std::uint32_t lane, Split split) { return store_[{edge, lane, split}]; }
   Channel& channel(int party, std::uint32_t lane) const;
-  /// Until when this party waits for a peer's next message.
+  /// Until when this party waits for a peer's next message; without end while recorded departures are repeated.
   Deadline patience() const;
   /// Puts back weights that snapshot() took.
   void restore(const std::map<std::string, Tensor>& weights);
@@ -122,31 +152,57 @@ class Executor {
 
  private:
   struct Slots;
-  void execute(const Instruction& i, const Step& step, const Part& part, Slots& slots);
-  void load(int node, const Step& step, const Part& part, Slots& slots);
-  void forward(int node, const Step& step, const Part& part, Slots& slots);
-  void backward(int node, const Part& part, Slots& slots);
-  void fit(const Instruction& i, const Step& step, Slots& slots);
+  struct InFlight;
+  struct Work;
+  // executor_steps.cpp: which instruction runs when, and the updates
+  StepResult advance();
+  void run_turn(InFlight& flight, std::size_t turn);
+  void carry_out(const Instruction& i, Work& w);
+  StepResult end(InFlight& flight);
+  void update(InFlight& flight);
+  bool serves(const Part& part) const { return setup_.self.lane < 0 || setup_.self.lane == static_cast<int>(part.lane); }
+  std::size_t copy_index(const std::string& segment, std::uint32_t lane);
+  ParamStore& params_of(const std::string& segment, Work& w);
+  void stash(const std::string& segment, Work& w);
+  // executor_missing.cpp: peers that are lost
+  void lose(const Instruction& i, Work& w, const PeerLost& lost);
+  void go_without(const Instruction& i, Work& w);
+  void make_void(Work& w);
+  void send_void(const Instruction& i, Work& w);
+  void discard(const Instruction& i, Work& w);
+  void repeat_departure(const Instruction& i, const Work& w) const;
+  void record(const std::string& event, const std::string& who, const Error& reason);
+  bool reachable(const Edge& edge, std::uint32_t lane) const;
+  bool replaceable(int party) const;
+  std::string name_of(int party, std::uint32_t lane) const;
+  Role role_of(int party) const { return setup_.plan.topology.parties[static_cast<std::size_t>(party)].role; }
+  // executor.cpp: what computes
+  void execute(const Instruction& i, Work& w);
+  void load(int node, Work& w);
+  void forward(int node, Work& w);
+  void backward(int node, Work& w);
   void make_copies(std::uint64_t seed);
   void join(int node, Slots& slots);
   void split(int node, Slots& slots);
-  void loss_and_gradient(int node, const Step& step, const Part& part, Slots& slots);
-  void release(const Instruction& i, const Step& step, const Part& part, Slots& slots);
-  void send(const Instruction& i, const Step& step, const Part& part, Slots& slots);
-  void receive(const Instruction& i, const Step& step, const Part& part, Slots& slots);
-  void store(const Instruction& i, const Step& step, const Part& part, Slots& slots);
-  void fetch(const Instruction& i, const Step& step, const Part& part, Slots& slots);
+  void loss_and_gradient(int node, Work& w);
   void add_gradient(int node, int consumer, Tensor grad, Slots& slots);
   Tensor summed_gradient(int node, Slots& slots);
   const Tensor& input(int node, int route, Slots& slots) const;
-  Tensor plain_payload(const Edge& edge, Leg leg, const Tensor& value);
-  SegmentCopy& copy_for(const std::string& segment, std::uint32_t lane);
-  void update(const Step& step);
-  bool mine(const Part& part) const;
+  // executor_wire.cpp: what touches messages
+  void fit(const Instruction& i, Work& w);
+  void release(const Instruction& i, Work& w);
+  void send(const Instruction& i, Work& w);
+  std::vector<WireTensor> clear_payload(const Instruction& i, const Edge& edge, Work& w);
+  void receive(const Instruction& i, Work& w);
+  Message take(const Edge& edge, Leg leg, const Work& w);
+  Tensor read_value(const Message& m, const Edge& edge, Leg leg, const Work& w);
+  void store(const Instruction& i, Work& w);
+  void fetch(const Instruction& i, Work& w);
   /// Numbers of the part's records in this party's ledger: rows of its own file, whatever the split; where there is no
   /// file, positions by lane and split.
   std::vector<std::int64_t> people_of(const Step& step, const Part& part) const;
   int peer_party(const Edge& edge) const;
+  const Edge& edge_of(const Instruction& i) const { return setup_.plan.edges[static_cast<std::size_t>(i.edge)]; }
 
   PartySetup setup_;
   Context& ctx_;
@@ -154,10 +210,17 @@ class Executor {
   std::map<std::string, std::vector<SegmentCopy>> copies_;
   std::map<std::pair<std::uint32_t, Split>, Scores> scores_;
   std::map<std::tuple<int, std::uint32_t, Split>, Tensor> store_;
-  std::vector<bool> active_;
+  std::map<std::pair<int, std::uint32_t>, RoundingResidual> residuals_;  // by edge and lane
+  std::map<int, RunningMean> means_;                                    // by edge, of rows received in training
+  std::vector<bool> active_;   // per lane
+  std::vector<bool> missing_;  // per party
   std::vector<std::string> dropped_;
   std::vector<float> rule_scores_;
-  StepResult result_;
+  std::deque<std::unique_ptr<InFlight>> in_flight_;              // oldest first
+  std::map<std::string, std::vector<ParamStore>> spare_stashes_;  // by segment
+  std::int64_t now_ = 0;                                         // calls of advance()
+  Decision place_;                                               // of the instruction that runs; turn -1 between steps
+  std::chrono::duration<double> waited_{0.0};
 };
 
 }  // namespace sutura

@@ -39,6 +39,28 @@ struct Executor::Slots {
   }
 };
 
+/// A step between its first turn and its update.
+struct Executor::InFlight {
+  InFlight(const Step& s, std::int64_t at) : step(s), begun(at), slots(s.parts.size()), voided(s.parts.size(), false) {}
+  Step step;
+  std::int64_t begun;         // Executor::now_ when it began
+  std::vector<Slots> slots;   // per part
+  std::vector<bool> voided;   // per part: a peer of it was lost
+  bool dropped = false;       // schedule.missing_party: drop_step, and a party is missing: no update
+  std::map<std::pair<std::string, std::size_t>, ParamStore> stashed;  // by segment and copy: weights of this step's forward
+  double loss = 0.0;
+};
+
+/// One part of a step in flight: what an instruction works on.
+struct Executor::Work {
+  InFlight& flight;
+  std::size_t index;  // of the part in the step; the tag of its messages
+  const Step& step() const { return flight.step; }
+  const Part& part() const { return flight.step.parts[index]; }
+  Slots& slots() { return flight.slots[index]; }
+  bool is_void() const { return flight.voided[index]; }
+};
+
 /// Joins of equal-batch rows and their exact backward. `winners` holds, for max, the index of the input that won each
 /// element (ties to the lowest index).
 Tensor join_forward(Context& ctx, JoinKind kind, const std::vector<Tensor>& xs, Tensor& winners);

@@ -30,6 +30,23 @@ std::vector<LaneSizes> sizes_of(const json& rows, std::size_t lanes) {
   return sizes;
 }
 
+/// Who joined at the start of this round when the recorded run ran.
+std::vector<std::string> joined_at(const Decisions& decisions, std::int64_t round) {
+  std::vector<std::string> names;
+  for (const Decision& d : decisions.recorded())
+    if (d.event == "joined" && d.round == round) names.push_back(d.who);
+  return names;
+}
+
+Decision between_rounds(const std::string& event, const std::string& who, std::int64_t round, const std::string& reason) {
+  Decision d;
+  d.event = event;
+  d.who = who;
+  d.round = round;
+  d.reason = reason;
+  return d;
+}
+
 }  // namespace
 
 std::int64_t Rounds::begin(std::int64_t next) {
@@ -63,7 +80,7 @@ void Rounds::decide(std::int64_t round) {
   Decisions* decisions = executor_.setup().decisions;
   const Deadline deadline = deadline_in(executor_.setup().silence);
   const auto needed = static_cast<std::size_t>(std::max<std::int64_t>(1, rule.min_clients));
-  const bool replay = decisions != nullptr && decisions->replaying();
+  const bool replay = decisions != nullptr && decisions->repeating();
   bool told_waiting = false;
   if (!opened_) open(round);
   while (reception_ != nullptr) {
@@ -76,7 +93,7 @@ void Rounds::decide(std::int64_t round) {
     std::vector<std::string> back;
     if (replay) {
       // Who came back at this round then comes back now, and nobody else.
-      for (const std::string& name : decisions->joined(round))
+      for (const std::string& name : joined_at(*decisions, round))
         if (std::ranges::find(away, name) != away.end()) back.push_back(name);
     }
     const std::vector<std::string> waiting = reception_->poll(std::chrono::steady_clock::now());
@@ -86,7 +103,7 @@ void Rounds::decide(std::int64_t round) {
         for (const std::string& name : back) admit(name, round);
         continue;
       }
-      const auto due = decisions->joined(round);
+      const auto due = joined_at(*decisions, round);
       const bool missing = std::ranges::any_of(due, [&](const std::string& n) { return std::ranges::find(away, n) != away.end(); });
       if (!missing) break;
     } else {
@@ -98,7 +115,7 @@ void Rounds::decide(std::int64_t round) {
               "round " + std::to_string(round) + " needs " + std::to_string(needed) + " sites, " +
                   std::to_string(executor_.active_lanes()) + " are there");
       if (!told_waiting && decisions != nullptr)
-        for (const std::string& name : absent()) decisions->add({"waited", name, round, 0, 0, 0, 0, "the round waits for it"});
+        for (const std::string& name : absent()) decisions->add(between_rounds("waited", name, round, "the round waits for it"));
       told_waiting = true;
     }
     if (stop_requested_ && stop_requested_()) throw Error(Errc::kInterrupted, "stopped while waiting for sites");
@@ -115,8 +132,8 @@ void Rounds::open(std::int64_t round) {
     const bool there = setup.planner.sizes()[l].present();
     if (!there) executor_.leave_out(l);
     if (setup.decisions != nullptr)
-      setup.decisions->add({there ? "joined" : "absent", setup.plan.lanes[l], round, 0, 0, 0, 0,
-                            there ? "there at the start of the run" : "not there at the start of the run"});
+      setup.decisions->add(between_rounds(there ? "joined" : "absent", setup.plan.lanes[l], round,
+                                          there ? "there at the start of the run" : "not there at the start of the run"));
   }
 }
 
@@ -136,7 +153,7 @@ void Rounds::admit(const std::string& name, std::int64_t round) {
     executor_.admit(setup.plan.party_index(name));
   }
   setup.planner.set_sizes(std::move(sizes));
-  if (setup.decisions != nullptr) setup.decisions->add({"joined", name, round, 0, 0, 0, 0, "joined at the start of the round"});
+  if (setup.decisions != nullptr) setup.decisions->add(between_rounds("joined", name, round, "joined at the start of the round"));
 }
 
 void Rounds::tell(std::int64_t round) {
@@ -148,7 +165,7 @@ void Rounds::tell(std::int64_t round) {
       if (!executor_.active(l)) sizes[l] = {};
   setup.planner.set_sizes(sizes);
   const json notice{{"round", round}, {"sizes", sizes_json(sizes)}};
-  report_to_clients(executor_, [&](int, std::uint32_t) { return notice; }, "the start of a round");
+  report_to_clients(executor_, [&](int, std::uint32_t) { return notice; }, "the start of a round", Between::kRoundStart);
 }
 
 std::int64_t Rounds::follow(std::int64_t next) {

@@ -21,6 +21,31 @@ struct Actor {
   std::optional<SealKeys> keys;      // parties that seal for each other
 };
 
+/// What a recorded run says of who joined and left; without a record everybody is there from the start.
+class Replay {
+ public:
+  explicit Replay(const std::filesystem::path& file) {
+    if (!file.empty()) decisions_ = read_decisions(file);
+  }
+  bool begins(const std::string& name) const {
+    // Parties that are no replica are not recorded at the start: a run cannot begin without them.
+    return count(name, "absent") == 0;
+  }
+  bool left(const std::string& name) const { return count(name, "left") + count(name, "missing") > 0; }
+  /// Times that a process of this name took part; the first needs no record.
+  int times_joined(const std::string& name) const {
+    int times = begins(name) ? 1 : 0;
+    for (const Decision& d : decisions_) times += d.event == "joined" && d.who == name && d.round > 0 ? 1 : 0;
+    return std::max(1, times);
+  }
+
+ private:
+  int count(const std::string& name, const std::string& event) const {
+    return static_cast<int>(std::ranges::count_if(decisions_, [&](const Decision& d) { return d.event == event && d.who == name; }));
+  }
+  std::vector<Decision> decisions_;
+};
+
 bool is_server(const Plan& plan, int party) {
   return plan.topology.parties[static_cast<std::size_t>(party)].role == Role::kServer;
 }
@@ -101,8 +126,9 @@ PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
 }  // namespace
 
 PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& sites, const std::filesystem::path& folder,
-                     const RunHooks& hooks) {
+                     const RunHooks& hooks, const std::filesystem::path& replay) {
   const Plan& plan = prepared.plan;
+  const Replay recorded(replay);
   std::vector<Actor> actors;
   for (std::size_t p = 0; p < plan.topology.parties.size(); ++p) {
     const auto names = plan.instances(static_cast<int>(p));
@@ -119,14 +145,15 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
   Baton baton;
   std::stop_source stop;
   std::vector<std::unique_ptr<Arrival>> arrivals;
+  const auto connect = [&](Actor& a) {
+    ChannelPair pair = make_channel_pair({.window = plan.window, .baton = &baton, .stop = stop.get_token()});
+    a.to_server = std::move(pair.first);
+    arrivals.push_back(std::make_unique<Arrival>(Arrival{a.self.name, std::move(pair.second)}));
+  };
   const bool networked = std::ranges::any_of(actors, [&](const Actor& a) { return is_server(plan, a.self.party); });
   if (networked)
-    for (Actor& a : actors) {
-      if (is_server(plan, a.self.party)) continue;
-      ChannelPair pair = make_channel_pair({.window = plan.window, .baton = &baton, .stop = stop.get_token()});
-      a.to_server = std::move(pair.first);
-      arrivals.push_back(std::make_unique<Arrival>(Arrival{a.self.name, std::move(pair.second)}));
-    }
+    for (Actor& a : actors)
+      if (!is_server(plan, a.self.party)) connect(a);
 
   // The party that holds the loss shows progress; in release-once that is the server, which trains.
   const int watched = plan.party_of(plan.loss_node);
@@ -152,18 +179,31 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
       a.result = run_and_write(prepared, run, own);
       return;
     }
+    run.replay = is_server(plan, a.self.party) ? replay : std::filesystem::path();
     if (!is_server(plan, a.self.party)) {
       run.session = join_session(*a.to_server, hello, plan, [](const std::string&) { return std::string("plans differ"); }, patience);
       run.peer = [&a](int, int) { return a.to_server.get(); };
       a.result = run_and_write(prepared, run, own);
       return;
     }
-    std::size_t next = 0;
-    Reception reception(
-        plan, prepared.agreement, prepared.study().seed,
-        [&](Deadline) { return next < arrivals.size() ? std::move(arrivals[next++]) : std::unique_ptr<Arrival>(); },
-        [](const std::string&) {});
-    run.session = reception.open(patience, 0);
+    bool open = false;
+    const auto next = [&](Deadline deadline) -> std::unique_ptr<Arrival> {
+      for (;;) {
+        const auto due = std::ranges::find_if(arrivals, [&](const auto& arrival) { return open || recorded.begins(arrival->name); });
+        if (due != arrivals.end()) {
+          std::unique_ptr<Arrival> arrival = std::move(*due);
+          arrivals.erase(due);
+          return arrival;
+        }
+        if (!open || std::chrono::steady_clock::now() >= deadline) return nullptr;
+        baton.release();  // a site that comes back needs its turn to connect
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        baton.acquire();
+      }
+    };
+    Reception reception(plan, prepared.agreement, prepared.study().seed, next, [](const std::string&) {});
+    run.session = reception.open(patience, replay.empty() ? 0 : 1);
+    open = true;
     run.reception = &reception;
     run.peer = [&reception](int party, int lane) { return reception.channel(party, lane); };
     a.result = run_and_write(prepared, run, own);
@@ -174,7 +214,16 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
       threads.emplace_back([&] {
         baton.acquire();
         try {
-          run_actor(a);
+          for (int joined = 1;; ++joined) {
+            try {
+              run_actor(a);
+              break;
+            } catch (const Error&) {
+              if (!recorded.left(a.self.name)) throw;  // this departure was to happen
+              if (joined >= recorded.times_joined(a.self.name)) break;
+              connect(a);
+            }
+          }
         } catch (...) {
           const std::scoped_lock lock(failure_lock);
           if (!failure) failure = std::current_exception();

@@ -225,7 +225,9 @@ PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHook
   };
 
   const bool decides = server || (prepared.plan.many_party < 0 && server_party(prepared.plan) < 0);
-  Decisions decisions(decides ? run.folder / "decisions.jsonl" : std::filesystem::path(), run.replay);
+  if (decides) std::filesystem::remove(run.folder / "decisions.jsonl");  // of an earlier run in this folder
+  Decisions decisions = decides ? Decisions(run.folder / "decisions.jsonl") : Decisions();
+  if (decides && !run.replay.empty()) decisions.repeat(run.replay);
   const ParticipationConfig& participation = study.schedule.participation;
   const double silence_s = participation.deadline_s > 0.0 ? participation.deadline_s
                            : study.connection             ? study.connection->deadline_s

@@ -69,8 +69,9 @@ PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHook
 
 /// All parties in this process, as threads that compute one at a time, over in-memory channels, through the same engine.
 /// Returns the pooled result; writes one folder per process below `folder` and the pooled summary in it.
+/// `replay`: a server's decisions.jsonl; sites join and leave where they did in that run.
 PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& sites, const std::filesystem::path& folder,
-                     const RunHooks& hooks);
+                     const RunHooks& hooks, const std::filesystem::path& replay = {});
 
 /// Instance of a process by its name: a site of the many-party or a party. Errors: kUsage naming those that exist.
 Instance instance_named(const Plan& plan, const std::string& name);

@@ -66,19 +66,21 @@ class Run {
 
   void step(const Step& s) {
     if (hooks_.stop_requested && hooks_.stop_requested()) throw Error(Errc::kInterrupted, "stopped by a signal");
-    count(executor_.run(s));
+    const StepResult r = executor_.run(s);
+    if (s.purpose == Purpose::kTrain) count(r);
+    if (hooks_.on_step) hooks_.on_step(s, r);
     rounds_.after_step();
   }
 
-  /// Books steps that came to their end.
-  void count(const std::vector<StepDone>& done) {
-    for (const auto& [step, r] : done) {
-      if (step.purpose == Purpose::kTrain) {
-        loss_ += r.loss * static_cast<double>(step.records);
-        records_ += r.records;
-      }
-      if (hooks_.on_step) hooks_.on_step(step, r);
-    }
+  /// Books a training step that came to its end: with training.stale an earlier one, or none yet.
+  void count(const StepResult& r) {
+    if (!r.ended()) return;
+    loss_ += r.loss * static_cast<double>(r.step_records);
+    records_ += r.records;
+  }
+
+  void finish_steps() {
+    for (const StepResult& r : executor_.finish()) count(r);
   }
 
   void pass(Purpose purpose, Split split, std::int64_t epoch) {
@@ -93,7 +95,7 @@ class Run {
     std::int64_t lane = -1;
     const auto end_turn = [&] {
       if (lane < 0) return;
-      count(executor_.finish());
+      finish_steps();
       hand_over_.end_turn(static_cast<std::uint32_t>(lane), turn);
     };
     for (const Step& s : setup_.planner.training(epoch)) {
@@ -105,7 +107,7 @@ class Run {
       step(s);
     }
     end_turn();
-    count(executor_.finish());
+    finish_steps();
     if (hands_on) hand_over_.spread(epoch);
   }
 

@@ -128,20 +128,29 @@ void check_parties(const Plan& plan, const DataConfig& data) {
   }
 }
 
-/// Most messages of one lane's step in one direction, at least what channels hold anyway.
-std::uint16_t window_of(const Plan& plan, std::int64_t micro_batches) {
-  std::map<std::pair<std::size_t, int>, std::int64_t> sends;  // (sender, receiver) -> messages per micro-batch
+/// Most messages that one party has on the way to another: those of one lane in a step and of the steps begun ahead; between
+/// two parties that serve all lanes, of every lane. At least what channels hold anyway.
+std::uint16_t window_of(const Plan& plan, const TrainingConfig& training) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::uint16_t>::max();
+  const auto lanes = static_cast<std::int64_t>(plan.lanes.size());
+  std::map<std::pair<int, int>, std::int64_t> sends;  // (sender, receiver) -> messages per part
   for (std::size_t p = 0; p < plan.topology.parties.size(); ++p)
     for (const auto& turn : plan.program(static_cast<int>(p), Purpose::kTrain).turns)
       for (const Instruction& i : turn) {
         if (i.op != OpCode::kSend) continue;
         const Edge& e = plan.edges[static_cast<std::size_t>(i.edge)];
-        ++sends[{p, i.leg == Leg::kForward ? e.to_party : e.from_party}];
+        ++sends[{static_cast<int>(p), i.leg == Leg::kForward ? e.to_party : e.from_party}];
       }
   std::int64_t most = Plan{}.window;
-  for (const auto& [pair, count] : sends) most = std::max(most, count * micro_batches);
-  if (most > std::numeric_limits<std::uint16_t>::max())
+  for (const auto& [pair, count] : sends) {
+    const bool one_lane = pair.first == plan.many_party || pair.second == plan.many_party;
+    most = std::max(most, count * training.micro_batches * (one_lane ? 1 : lanes) * (training.stale + 1));
+  }
+  if (most > kMost)
     refuse("training.micro_batches puts " + std::to_string(most) + " messages of one step in flight; a channel holds 65535");
+  if (lanes * training.micro_batches > kMost)
+    refuse("training.micro_batches gives a step " + std::to_string(lanes * training.micro_batches) +
+           " parts over all sites; messages can number 65535");
   return static_cast<std::uint16_t>(most);
 }
 
@@ -194,8 +203,8 @@ Plan compile(const StudyConfig& study, const Segments& segments, const std::vect
 
   write_programs(plan, order);
   check_stale(plan, study.training);
-  rehearse(plan);
-  plan.window = window_of(plan, study.training.micro_batches);
+  rehearse(plan, study.training.stale);
+  plan.window = window_of(plan, study.training);
   return plan;
 }
 

@@ -44,7 +44,7 @@ std::vector<EgressLine> egress_list(const Plan& plan, const StudyConfig& study, 
   const std::string clear = study.privacy.mechanism == Mechanism::kNone
                                 ? "UNPROTECTED, because: " + study.privacy.because
                                 : "UNPROTECTED";
-  const auto codec = [](Codec c) { return c == Codec::kBfloat16 ? " as bf16" : " as f32"; };
+  const auto codec = [](Codec c) { return c == Codec::kBfloat16 ? " as bf16" : c == Codec::kInt8 ? " as int8" : " as f32"; };
   const bool labels_cross = std::any_of(plan.edges.begin(), plan.edges.end(), [](const Edge& e) { return e.labels; });
   const std::string with_labels = labels_cross ? " and public labels" : "";
   const std::string once = plan.release_once ? ", once per record" : "";

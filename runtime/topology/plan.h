@@ -138,9 +138,13 @@ int releasing_parties(const Plan& plan);
 /// Builds the segments: cuts the whole network or builds each one, following shapes through the graph.
 Segments build_segments(const StudyConfig& study, const std::vector<Shape>& feature_rows, std::int64_t outputs);
 
-/// Runs the programs of all parties with one symbolic message per edge. Errors: kConfig naming the instruction at which a
-/// program cannot go on, or the message that nobody takes.
-void rehearse(const Plan& plan);
+/// Steps by which turn `turn` of a program of `turns` turns lags behind its first one, with `training.stale: stale`:
+/// ceil(turn stale / (turns - 1)).
+std::int64_t lag_of_turn(std::size_t turn, std::size_t turns, std::int64_t stale);
+
+/// Runs the programs of all parties with one symbolic message per edge, training with `stale` steps begun ahead. Errors:
+/// kConfig naming the instruction at which a program cannot go on, or the message that nobody takes.
+void rehearse(const Plan& plan, std::int64_t stale = 0);
 
 /// One line of what leaves a data holder, or reaches it from others' data.
 struct EgressLine {

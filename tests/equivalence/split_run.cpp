@@ -64,6 +64,8 @@ Dataset borrowed(const Dataset& d) { return {Tensor::borrow(d.features), Tensor:
 
 }  // namespace
 
+std::string study_yaml(const StudyText& text) { return yaml(text); }
+
 SiteData borrowed(const SiteData& site) {
   SiteData copy;
   copy.name = site.name;

@@ -57,6 +57,9 @@ struct StudyText {
   std::string data_more;  ///< ", party_shapes: {...}"
 };
 
+/// The study file of these parts.
+std::string study_yaml(const StudyText& text);
+
 /// Segments a, b, c, d on hospital, server, hospital, server; the labels lie at the hospital, the loss at `loss_party`.
 std::string chain_topology(const std::string& loss_party);
 /// The whole network at every hospital; the server only averages.

@@ -95,6 +95,53 @@ TEST_F(Rehearsal, ATurnThatWaitsForItsOwnAnswerBlocksTheNextMicroBatch) {
   EXPECT_THAT(verdict(plan), HasSubstr("waits for ever"));
 }
 
+TEST_F(Rehearsal, StepsBegunAheadAreRehearsedToo) {
+  const Plan chain = compiled(study(kChain, std::string(kMlp) + ", cuts: [act1, fc2, act2]", kNoPrivacy));
+  for (const std::int64_t stale : {1, 2, 3, 7})
+    for (const Plan& plan : {vanilla(), u_shaped(), chain}) EXPECT_NO_THROW(rehearse(plan, stale)) << stale;
+  Plan plan = u_shaped();
+  remove(plan, "hospital", Purpose::kTrain, OpCode::kSend, "body>head", Leg::kBackward);
+  EXPECT_THROW(rehearse(plan, 2), Error);
+}
+
+TEST_F(Rehearsal, TurnsLagByTheirShareOfTheStaleSteps) {
+  // ceil(turn stale / (turns - 1)), by hand
+  const std::int64_t three[] = {0, 1, 2}, one[] = {0, 1, 1};
+  for (std::size_t j = 0; j < 3; ++j) {
+    EXPECT_EQ(lag_of_turn(j, 3, 2), three[j]);
+    EXPECT_EQ(lag_of_turn(j, 3, 1), one[j]);
+    EXPECT_EQ(lag_of_turn(j, 3, 0), 0);
+  }
+  EXPECT_EQ(lag_of_turn(0, 1, 5), 0);
+  EXPECT_EQ(lag_of_turn(1, 2, 5), 5);
+}
+
+TEST_F(Rehearsal, TheWindowHoldsStepsBegunAheadAndAllSitesOfAPartner) {
+  StudyConfig s = study("vanilla", std::string(kMlp) + ", cuts: [act1]", kNoPrivacy);
+  s.training.micro_batches = 100;
+  s.training.stale = 2;
+  EXPECT_EQ(compiled(s).window, 600) << "a row and a label message, three steps";
+  s = study(R"(topology:
+  name: three_parties
+  parties: [{name: hospital, role: client, count: many}, {name: server, role: server}, {name: partner, role: client}]
+  nodes:
+    - {name: x, at: hospital, source: features}
+    - {name: y, at: hospital, source: labels}
+    - {name: a, at: hospital, segment: a}
+    - {name: b, at: server, segment: b}
+    - {name: c, at: partner, segment: c}
+    - {name: loss, at: server, loss: study}
+  routes: [{from: x, to: a}, {from: a, to: b}, {from: b, to: c}, {from: c, to: loss}, {from: y, to: loss}]
+)", std::string(kMlp) + ", cuts: [act1, act2]", kNoPrivacy, "[north, south, east]");
+  s.training.micro_batches = 100;
+  EXPECT_EQ(compiled(s).window, 600) << "server and partner: a row and a gradient for each part of three sites";
+  s.training.micro_batches = 30000;
+  EXPECT_THAT(refusal(s), HasSubstr("puts 180000 messages of one step in flight"));
+  s = study("vanilla", std::string(kMlp) + ", cuts: [act1]", kNoPrivacy, "[north, south, east]");
+  s.training.micro_batches = 30000;
+  EXPECT_THAT(refusal(s), HasSubstr("90000 parts over all sites"));
+}
+
 TEST_F(Rehearsal, TheWindowHoldsAllMessagesOfAStepInOneDirection) {
   StudyConfig s = study("vanilla", std::string(kMlp) + ", cuts: [act1]", kNoPrivacy);
   EXPECT_EQ(compiled(s).window, 64);
