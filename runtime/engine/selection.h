@@ -23,8 +23,9 @@ class Selection {
 
  private:
   const TrainingConfig& training_;
-  std::optional<double> best_;
-  std::int64_t passes_since_best_ = 0;
+  std::optional<double> best_;       ///< of all passes: what keep: best keeps
+  std::optional<double> reference_;  ///< what the next pass must beat by min_delta for training to go on
+  std::int64_t passes_without_ = 0;
 };
 
 }  // namespace sutura
