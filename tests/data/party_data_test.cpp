@@ -47,7 +47,7 @@ class ClinicAndLaboratory : public ::testing::Test {
   ClinicAndLaboratory() {
     std::string clinic = "visit,person,age,y\n", laboratory = "x,sample\n";
     for (int i = 0; i < 120; ++i) {
-      const std::string id = "v" + std::to_string(i);
+      const std::string id = std::string("v").append(std::to_string(i));
       if (i % 12 != 0) clinic += id + ",p" + std::to_string(i / 2) + "," + std::to_string(i) + (i % 3 ? ",no\n" : ",yes\n");
       const int j = 119 - i;
       if (j % 12 != 5) laboratory += std::to_string(1000 + j) + ",v" + std::to_string(j) + "\n";
@@ -74,6 +74,10 @@ class ClinicAndLaboratory : public ::testing::Test {
     const auto splits = assign_splits(config_, clinic, at_clinic, seed);
     return {arrange(config_, "clinic", std::move(clinic), at_clinic, splits),
             arrange(config_, "laboratory", std::move(laboratory), at_laboratory, splits)};
+  }
+  void without_groups() {
+    config_.party_tables["clinic"].group = "";
+    config_.party_tables["clinic"].drop = {"person"};
   }
   Scratch scratch_;
   DataConfig config_;
@@ -134,8 +138,7 @@ TEST_F(ClinicAndLaboratory, SplitsAreStratifiedAndKeepPersonsTogether) {
         ->second.size();
   };
   EXPECT_EQ(split_of(both.clinic), 1u);
-  config_.party_tables["clinic"].group = "";
-  config_.party_tables["clinic"].drop = {"person"};
+  without_groups();
   const Both apart = arranged(1, 4);
   EXPECT_GT(split_of(apart.clinic), 1u);  // control: without groups the visits of a person do part
   EXPECT_EQ(apart.clinic.test.size(), 20);
@@ -147,22 +150,32 @@ TEST_F(ClinicAndLaboratory, SplitsDependOnTheSeedAndNotOnPositions) {
   const auto test_rows = [](const Both& both) {
     return std::set(both.clinic.test.source_rows.begin(), both.clinic.test.source_rows.end());
   };
-  const Both one = arranged(1, 4), other = arranged(2, 4);
-  EXPECT_NE(one.clinic.test.source_rows, other.clinic.test.source_rows);  // other positions, so another order
-  EXPECT_EQ(test_rows(one), test_rows(other));
-  EXPECT_NE(test_rows(one), test_rows(arranged(1, 5)));
+  const auto expect_so = [&] {
+    const Both one = arranged(1, 4), other = arranged(2, 4);
+    EXPECT_NE(one.clinic.test.source_rows, other.clinic.test.source_rows);  // other positions, so another order
+    EXPECT_EQ(test_rows(one), test_rows(other));
+    EXPECT_NE(test_rows(one), test_rows(arranged(1, 5)));
+  };
+  expect_so();
+  without_groups();
+  expect_so();
 }
 
 TEST_F(ClinicAndLaboratory, FoldsAreDisjointThoughEveryRunHasOtherPositions) {
   config_.test_fraction = 0.0;
   config_.folds = 4;
-  std::multiset<std::int64_t> tested;
-  for (config_.fold = 0; config_.fold < 4; ++config_.fold) {
-    const Both both = arranged(100 + static_cast<std::uint64_t>(config_.fold), 4);
-    tested.insert(both.laboratory.test.source_rows.begin(), both.laboratory.test.source_rows.end());
-  }
-  EXPECT_EQ(tested.size(), 100u);
-  EXPECT_EQ(std::set(tested.begin(), tested.end()).size(), 100u);
+  const auto expect_disjoint = [&] {
+    std::multiset<std::int64_t> tested;
+    for (config_.fold = 0; config_.fold < 4; ++config_.fold) {
+      const Both both = arranged(100 + static_cast<std::uint64_t>(config_.fold), 4);
+      tested.insert(both.laboratory.test.source_rows.begin(), both.laboratory.test.source_rows.end());
+    }
+    EXPECT_EQ(tested.size(), 100u);
+    EXPECT_EQ(std::set(tested.begin(), tested.end()).size(), 100u);
+  };
+  expect_disjoint();
+  without_groups();
+  expect_disjoint();
 }
 
 TEST_F(ClinicAndLaboratory, AreStandardisedOverTheirOwnTrainingRecords) {
