@@ -11,15 +11,6 @@ std::string padded(const std::string& s, std::size_t width) {
   return s + std::string(width > s.size() ? width - s.size() : 0, ' ');
 }
 
-std::string codec_text(Codec c) {
-  switch (c) {
-    case Codec::kFloat32: return " as f32";
-    case Codec::kBfloat16: return " as bf16";
-    case Codec::kInt8: break;
-  }
-  return " as int8";
-}
-
 /// Release-once: a segment that trains at the server sees stored rows, which are guarded, and labels; nothing else.
 bool learned_from_stored_rows(const Plan& plan, const std::string& segment) {
   if (!plan.release_once) return false;
@@ -53,6 +44,7 @@ std::vector<EgressLine> egress_list(const Plan& plan, const StudyConfig& study, 
   const std::string clear = study.privacy.mechanism == Mechanism::kNone
                                 ? "UNPROTECTED, because: " + study.privacy.because
                                 : "UNPROTECTED";
+  const auto codec = [](Codec c) { return c == Codec::kBfloat16 ? " as bf16" : c == Codec::kInt8 ? " as int8" : " as f32"; };
   const bool labels_cross = std::any_of(plan.edges.begin(), plan.edges.end(), [](const Edge& e) { return e.labels; });
   const std::string with_labels = labels_cross ? " and public labels" : "";
   const std::string once = plan.release_once ? ", once per record" : "";
@@ -65,10 +57,10 @@ std::vector<EgressLine> egress_list(const Plan& plan, const StudyConfig& study, 
       continue;
     }
     lines.push_back({from, to, "activation " + e.text + " " + e.row.text() + once,
-                     e.activation_guard == GuardKind::kRows ? guard_text : clear + codec_text(study.wire.activation)});
+                     e.activation_guard == GuardKind::kRows ? guard_text : clear + codec(study.wire.activation)});
     if (e.gradient)
       lines.push_back({to, from, "gradient " + e.text,
-                       e.gradient_guard == GuardKind::kRows ? guard_text : clear + codec_text(study.wire.gradient)});
+                       e.gradient_guard == GuardKind::kRows ? guard_text : clear + codec(study.wire.gradient)});
   }
   for (const WeightsEdge& w : plan.weights) lines.push_back(weights_line(plan, w, clear, with_labels));
   const auto& parties = plan.topology.parties;
