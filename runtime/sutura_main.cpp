@@ -4,6 +4,7 @@
 #include "runtime/tools/compare_command.h"
 #include "runtime/tools/console.h"
 #include "runtime/tools/keys_command.h"
+#include "runtime/tools/plan_command.h"
 #include "runtime/tools/privacy_command.h"
 #include "runtime/tools/study_command.h"
 #include "runtime/tools/version.h"
@@ -21,9 +22,9 @@ int main(int argc, char** argv) {
   add_study_arguments(*simulate, study);
   simulate->add_option("--replay", study.replay, "decisions.jsonl of a server: who joined and left when is repeated");
   simulate->callback([&] { status = run_program([&] { return simulate_command(study); }); });
-  StudyArguments planned;
-  CLI::App* plan = app.add_subcommand("plan", "print each party's program and what leaves each hospital");
-  add_study_arguments(*plan, planned);
+  PlanArguments planned;
+  CLI::App* plan = app.add_subcommand("plan", "print who does what, how much travels and what leaves each hospital");
+  add_plan_arguments(*plan, planned);
   plan->callback([&] { status = run_program([&] { return plan_command(planned); }); });
   add_compare_command(app, status);
   add_privacy_commands(app, status);

@@ -90,28 +90,4 @@ std::string egress_text(const std::vector<EgressLine>& lines) {
   return text;
 }
 
-std::string program_text(const Plan& plan) {
-  static constexpr const char* kNames[] = {"LOAD", "RECEIVE", "STORE", "FETCH", "FORWARD", "FIT", "JOIN",
-                                           "RELEASE", "SEND", "LOSS", "BACKWARD", "SPLIT"};
-  static constexpr const char* kPurposes[] = {"train", "evaluate", "upload", "local evaluation"};
-  std::string text;
-  for (int purpose = 0; purpose < 4; ++purpose)
-    for (std::size_t p = 0; p < plan.topology.parties.size(); ++p) {
-      const Program& program = plan.program(static_cast<int>(p), static_cast<Purpose>(purpose));
-      if (program.empty()) continue;
-      text += std::string(kPurposes[purpose]) + " at " + plan.topology.parties[p].name + "\n";
-      for (const auto& turn : program.turns) {
-        text += "  ";
-        for (const Instruction& i : turn) {
-          const std::string target = i.edge >= 0 ? plan.edges[static_cast<std::size_t>(i.edge)].text
-                                                 : plan.topology.nodes[static_cast<std::size_t>(i.node)].name;
-          text += std::string(kNames[static_cast<int>(i.op)]) + " " + target +
-                  (i.edge >= 0 && i.leg == Leg::kBackward ? " (gradient)" : "") + "; ";
-        }
-        text += "\n";
-      }
-    }
-  return text;
-}
-
 }  // namespace sutura
