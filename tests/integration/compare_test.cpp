@@ -93,6 +93,11 @@ TEST_F(Compare, ASiteAloneIsTheStudyOfThatSiteAlone) {
     EXPECT_EQ(value(c, "west", "accuracy", "alone", seed), by_hand.at("accuracy").get<double>());
     EXPECT_NE(value(c, "east", "auc", "alone", seed), by_hand.at("auc").get<double>());
   }
+  const auto settings = [&](const std::string& run) {
+    return content_of(folder() / "runs/joint-compare/seed-2" / run / "config_resolved.txt");
+  };
+  EXPECT_THAT(settings("alone-west"), HasSubstr("compare.baseline = site west alone"));
+  EXPECT_THAT(settings("joint"), ::testing::Not(HasSubstr("compare.baseline")));
   // The joint run is the study itself, site by site and together.
   EXPECT_EQ(value(c, "all sites", "auc", "joint"), simulated(folder() / "configs/joint.yaml", "1").at("auc").get<double>());
   EXPECT_EQ(row_of(c, "east").at("test").get<double>() + row_of(c, "west").at("test").get<double>(),
