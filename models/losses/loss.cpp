@@ -1,6 +1,7 @@
 #include "models/losses/loss.h"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "core/error.h"
@@ -24,6 +25,7 @@ Tensor as_float32(const Tensor& outputs) {
 
 class BinaryCrossEntropy final : public Loss {
  public:
+  explicit BinaryCrossEntropy(std::vector<double> class_weights) : class_weights_(std::move(class_weights)) {}
   Tensor scores(const Tensor& outputs) const override {
     Tensor p = as_float32(outputs);  // [N, 1]
     for (float& v : p.f32()) v = static_cast<float>(reference::sigmoid(v));
@@ -32,12 +34,16 @@ class BinaryCrossEntropy final : public Loss {
 
  protected:
   double do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const override {
-    return binary_cross_entropy_with_logits(ctx, outputs, labels, scale, grad);
+    return binary_cross_entropy_with_logits(ctx, outputs, labels, scale, grad, class_weights_);
   }
+
+ private:
+  std::vector<double> class_weights_;
 };
 
 class CrossEntropy final : public Loss {
  public:
+  explicit CrossEntropy(std::vector<double> class_weights) : class_weights_(std::move(class_weights)) {}
   Tensor scores(const Tensor& outputs) const override {
     require(outputs.shape().rank() == 2 && outputs.shape()[1] >= 1, Errc::kShapeMismatch,
             "cross entropy takes outputs [N, C], got " + outputs.shape().text());
@@ -56,8 +62,11 @@ class CrossEntropy final : public Loss {
 
  protected:
   double do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const override {
-    return softmax_cross_entropy(ctx, outputs, labels, scale, grad);
+    return softmax_cross_entropy(ctx, outputs, labels, scale, grad, class_weights_);
   }
+
+ private:
+  std::vector<double> class_weights_;
 };
 
 class MeanSquaredError final : public Loss {
@@ -81,10 +90,16 @@ double Loss::evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels,
   return do_evaluate(ctx, cast(ctx, outputs, DType::kFloat32), labels, scale, grad);
 }
 
-std::unique_ptr<Loss> make_loss(LossKind kind) {
+std::unique_ptr<Loss> make_loss(LossKind kind, std::vector<double> class_weights) {
+  require(std::ranges::all_of(class_weights, [](double w) { return std::isfinite(w) && w > 0; }), Errc::kConfig,
+          "class weights must be finite and > 0");
+  require(kind != LossKind::kBinaryCrossEntropy || class_weights.empty() || class_weights.size() == 2, Errc::kConfig,
+          "binary cross entropy takes two class weights, got " + std::to_string(class_weights.size()));
+  require(kind != LossKind::kMeanSquaredError || class_weights.empty(), Errc::kConfig,
+          "class weights need classes, and mean squared error has none");
   switch (kind) {
-    case LossKind::kBinaryCrossEntropy: return std::make_unique<BinaryCrossEntropy>();
-    case LossKind::kCrossEntropy: return std::make_unique<CrossEntropy>();
+    case LossKind::kBinaryCrossEntropy: return std::make_unique<BinaryCrossEntropy>(std::move(class_weights));
+    case LossKind::kCrossEntropy: return std::make_unique<CrossEntropy>(std::move(class_weights));
     case LossKind::kMeanSquaredError: return std::make_unique<MeanSquaredError>();
   }
   throw Error(Errc::kInternal, "a loss outside the list");

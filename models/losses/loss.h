@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "kernels/context.h"
 #include "kernels/tensor.h"
@@ -9,8 +10,9 @@ namespace sutura {
 
 enum class LossKind { kBinaryCrossEntropy, kCrossEntropy, kMeanSquaredError };
 
-/// A loss on a network's outputs: scale * (sum over the records), so that with scale 1 / (records of the whole step) the
-/// micro-batches of a step simply add up. Threads: const, may be shared.
+/// A loss on a network's outputs: scale * sum_i w[y_i] * l_i, with w the class weights (all 1 without them), so that with
+/// scale 1 / (records of the whole step) the micro-batches of a step simply add up. The divisor stays the number of
+/// records: a weight makes its class count more, and is not divided out again. Threads: const, may be shared.
 class Loss {
  public:
   virtual ~Loss() = default;
@@ -27,7 +29,9 @@ class Loss {
   virtual double do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const = 0;
 };
 
-std::unique_ptr<Loss> make_loss(LossKind kind);
+/// `class_weights`: one finite number > 0 per class, in class order; empty: all 1.
+/// Errors: kConfig for weights without classes (mean squared error), or of another number or value.
+std::unique_ptr<Loss> make_loss(LossKind kind, std::vector<double> class_weights = {});
 /// Width of the last layer for this loss: 1, or `classes` for cross entropy.
 /// Errors: kConfig if binary cross entropy meets other than 2 classes, or cross entropy fewer than 2.
 std::int64_t outputs_for(LossKind kind, std::int64_t classes);

@@ -91,6 +91,29 @@ void check_network(const NetworkConfig& network, const Names& segments, Reader& 
   }
 }
 
+/// Each party with a source has a table of its own, and the label stands in the table of the party with the labels.
+void check_party_tables(const StudyConfig& study, const Names& parties, Reader& reader) {
+  const auto& tables = study.data.party_tables;
+  for (const auto& [party, table] : tables) {
+    const std::string path = member_path("data.party_tables", party);
+    need(reader, path, "party", party, parties);
+    const auto has = [&, &name = party](NodeKind kind) {
+      return std::ranges::any_of(study.topology.nodes, [&](const NodeConfig& n) { return n.at == name && n.kind == kind; });
+    };
+    const bool labels = has(NodeKind::kLabels);
+    if (!labels && !table.label.empty())
+      reader.error_at(path + ".label", "the table of " + party + " has a label, but no labels node sits on " + party);
+    if (labels && table.label.empty()) reader.error_at(path, "the labels node sits on " + party + ", whose table has no label");
+    if (holds(parties, party) && !labels && table.label.empty() && !has(NodeKind::kFeatures))
+      reader.error_at(path, "no source of the topology sits on " + party);
+  }
+  if (tables.empty()) return;
+  for (const NodeConfig& node : study.topology.nodes)
+    if ((node.kind == NodeKind::kFeatures || node.kind == NodeKind::kLabels) && !node.at.empty() && !tables.contains(node.at))
+      reader.error_at("data.party_tables",
+                      "data.party_tables holds no table of " + node.at + ", where the source " + node.name + " sits");
+}
+
 }  // namespace
 
 void check_names(const StudyConfig& study, Reader& reader) {
@@ -100,10 +123,13 @@ void check_names(const StudyConfig& study, Reader& reader) {
   check_network(study.network, segments, reader);
   for (std::size_t i = 0; i < study.schedule.average.size(); ++i)
     need(reader, item_path("schedule.average", i), "segment", study.schedule.average[i], segments);
+  for (std::size_t i = 0; i < study.schedule.hand_on.size(); ++i)
+    need(reader, item_path("schedule.hand_on", i), "segment", study.schedule.hand_on[i], segments);
   Names parties;
   for (const PartyConfig& party : study.topology.parties) parties.push_back(party.name);
   for (const auto& [party, columns] : study.data.party_columns)
     need(reader, member_path("data.party_columns", party), "party", party, parties);
+  check_party_tables(study, parties, reader);
   for (const auto& [party, shape] : study.data.party_shapes)
     need(reader, member_path("data.party_shapes", party), "party", party, parties);
   for (const auto& [party, compute] : study.compute)

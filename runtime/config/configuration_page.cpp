@@ -28,6 +28,18 @@ program ends with exit code 3.
 - `--print-config` prints every key with its value and where it came from.
 )";
 
+constexpr const char* kPolicyIntroduction = R"(
+## site_policy
+
+A site policy is a file of the hospital's own (`configs/egress/*.yaml` are examples), read by its client beside the study and
+by nobody else. It says what may leave the hospital: nothing else may, whatever a study asks for. A study whose plan sends
+more is refused before any data is read, with the edge, what it carries and the line of the policy (exit code 3).
+
+- `guard` and `protection` name the weakest that is accepted: `guard: none` accepts guarded rows too.
+- Limits bind every study that releases guarded rows from here. `allowed_cuts` binds every activation that leaves and every
+  gradient that is sent back.
+)";
+
 std::string cell(const std::string& text) {
   std::string out;
   for (const char c : text) out += c == '|' ? std::string("\\|") : std::string(1, c);
@@ -68,6 +80,14 @@ std::string configuration_page() {
     }
     row(key);
   }
+
+  Reader policy_reader(ReadMode::kDescribe, nothing, unused);
+  SitePolicy policy;
+  read_site_policy(policy_reader.root(), policy);
+  page += kPolicyIntroduction;
+  table();
+  for (const KeyDescription& key : policy_reader.described())
+    if (key.path != "site_policy") row(key);
   return page;
 }
 

@@ -25,6 +25,7 @@ LoadedStudy load_study(const std::filesystem::path& path, const std::vector<std:
   LoadedStudy study;
   read_study(reader.root(), study.config);
   check_names(study.config, reader);
+  check_settings(study.config, reader);
   reader.finish();
   found.throw_if_any();
   study.resolved = reader.resolved();

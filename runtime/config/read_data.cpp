@@ -1,51 +1,11 @@
-#include <algorithm>
-
 #include "core/shape.h"
+#include "runtime/config/scalar.h"
 #include "runtime/config/sections.h"
 
 namespace sutura {
 namespace {
 
 constexpr std::int64_t kMostClasses = 100'000;
-
-void read_table(Section& section, TableConfig& table) {
-  section.path(
-      {"path", "A .csv or .csv.gz file with a header line; `{site}` stands for the site's name.", Need::kRequired, Scope::kLocal},
-      table.path);
-  section.text({"label", "Column that holds the label.", Need::kRequired}, TextRule::kNotEmpty, table.label);
-  section.texts({"classes", "Label texts in class order; without it the label is a number (regression)."}, TextRule::kAny,
-                table.classes);
-  section.texts({"features", "Numeric columns.", Need::kOptional, Scope::kShared, {}, "all columns without another role"},
-                TextRule::kNotEmpty, table.features);
-  section.section_or_defaults({"categories", "Columns that hold words, each with its known words; encoded one-hot."})
-      .text_lists("COLUMN", "Known words of this column.", table.categories);
-  section.texts({"missing", "Texts that mean \"not there\"; filled in, with an indicator column."}, TextRule::kAny,
-                table.missing);
-  section.texts({"missing_columns", "Feature columns where such texts may stand; elsewhere they are an error."}, TextRule::kNotEmpty,
-                table.missing_columns);
-  section.texts({"drop", "Columns that are not used."}, TextRule::kNotEmpty, table.drop);
-  section.texts({"columns", "Names of the columns of a file without a header line.", Need::kOptional, Scope::kShared, {}, "the header"},
-                TextRule::kNotEmpty, table.columns);
-  section.section_or_defaults({"class_texts", "Classes that several texts mean, each with its texts."})
-      .text_lists("CLASS", "Texts that mean this class.", table.class_texts);
-  section.text({"group", "Column whose equal texts (one patient) stay at one site and in one split."}, TextRule::kNotEmpty, table.group);
-  if (section.describes()) return;
-  if (table.classes.size() == 1)
-    section.error_at("classes", section.path_of("classes") + " must name at least two classes", "leave it out for a regression");
-  const auto holds = [](const std::vector<std::string>& list, const std::string& column) {
-    return std::find(list.begin(), list.end(), column) != list.end();
-  };
-  for (std::size_t i = 0; i < table.features.size(); ++i) {
-    const std::string& column = table.features[i];
-    const char* other = column == table.label               ? "the label"
-                        : table.categories.contains(column) ? "a category"
-                        : holds(table.drop, column)         ? "dropped"
-                                                            : nullptr;
-    if (other != nullptr) section.error_at_item("features", i, "column " + column + " is a feature and also " + other);
-  }
-  if (table.categories.contains(table.label) || holds(table.drop, table.label))
-    section.error_at("label", "the label column " + table.label + " also stands among the categories or dropped columns");
-}
 
 void read_split(Section section, Need need, std::string& features, std::string& labels) {
   section.text({"features", "Array of the records' features, first dimension the record.", need}, TextRule::kNotEmpty, features);
@@ -66,13 +26,37 @@ void read_arrays(Section& section, ArraysConfig& arrays) {
   if (const auto part = section.section({"test", "Arrays for the final test."}))
     read_split(*part, Need::kRequired, arrays.test_features, arrays.test_labels);
   section.number({"divide_by", "Applied to the raw features, for example 255 for 8-bit images."}, {.above = 0}, arrays.divide_by);
-  static constexpr Choice<Layout> kLayouts[] = {{"rows", Layout::kRows}, {"images", Layout::kImages}, {"signals", Layout::kSignals}};
-  section.choice({"layout", "How the features lie: `rows` [N, D], `images` [N, H, W(, C)], `signals` [N, L]; by default two "
-                            "dimensions are rows, more are images."},
+  static constexpr Choice<Layout> kLayouts[] = {
+      {"rows", Layout::kRows}, {"images", Layout::kImages}, {"signals", Layout::kSignals}};
+  section.choice({"layout",
+                  "How the features lie: `rows` [N, D], `images` [N, H, W(, C)], `signals` [N, L]; by default two "
+                  "dimensions are rows, more are images."},
                  kLayouts, arrays.layout);
-  section.integer({"classes", "Number of classes; 0: the labels are numbers (regression)."}, {0, kMostClasses}, arrays.classes);
-  if (arrays.classes == 1)
+  section.integers({"class_values",
+                    "Raw label values in class order; records with other values are left out.",
+                    Need::kOptional,
+                    Scope::kShared,
+                    {},
+                    "0, 1, ..."},
+                   {INT32_MIN, INT32_MAX}, arrays.class_values);
+  const auto values = static_cast<std::int64_t>(arrays.class_values.size());
+  if (values > 0) arrays.classes = values;
+  section.integer({"classes", "Number of classes, as many as `class_values` holds; 0: the labels are numbers (regression)."},
+                  {0, kMostClasses}, arrays.classes);
+  if (section.describes()) return;
+  if (values == 1) section.error_at("class_values", section.path_of("class_values") + " must hold at least two values");
+  for (std::size_t i = 0; i < arrays.class_values.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (arrays.class_values[i] == arrays.class_values[j])
+        section.error_at_item("class_values", i,
+                              section.path_of("class_values") + " holds " + std::to_string(arrays.class_values[i]) + " twice");
+  if (values == 0 && arrays.classes == 1)
     section.error_at("classes", section.path_of("classes") + " must be at least 2, or 0 for a regression (got 1)");
+  if (values > 1 && arrays.classes != values)
+    section.error_at("classes",
+                     section.path_of("classes") + " is " + std::to_string(arrays.classes) + ", but class_values holds " +
+                         std::to_string(values) + " values",
+                     "leave classes out");
 }
 
 void read_standardize(Section& data_section, DataConfig& data) {
@@ -104,15 +88,68 @@ void read_partition(Section& data_section, DataConfig& data) {
   section->choice({"by", "`column`: a column names the site; `label_skew`: Dirichlet shares per class.", Need::kRequired}, kRules,
                   by);
   if (section->describes() || by == PartitionBy::kColumn)
-    section->text({"column", "`by: column`: the table column whose text is the site's name.", Need::kRequired},
+    section->text({"column", "`by: column`: the table column, or the array, whose text is the site's name.", Need::kRequired},
                   TextRule::kNotEmpty, data.partition_column);
   if (section->describes() || by == PartitionBy::kLabelSkew)
     section->number({"alpha", "`by: label_skew`: concentration; small means skewed."}, {.above = 0}, data.partition_alpha);
   data.partition = by.value_or(PartitionBy::kEvenly);
   if (!by)
     for (const char* name : {"column", "alpha"}) section->ignore(name);
-  if (by == PartitionBy::kColumn && data.arrays && !section->describes())
-    section->error_at("by", section->path() + " by column needs data.table");
+}
+
+void read_party_tables(Section& section, DataConfig& data) {
+  Section tables = section.section_or_defaults({"party_tables", "Vertical studies: each party's own file of the same patients."});
+  std::string label_holder;
+  for (auto& [party, part] : tables.named_sections("PARTY", "The table that this party holds.", TextRule::kIdentifier)) {
+    TableConfig& table = data.party_tables[party];
+    read_table(part, TableOf::kOneParty, table);
+    if (table.label.empty()) continue;
+    if (label_holder.empty())
+      label_holder = party;
+    else
+      part.error_at("label", "the tables of " + label_holder + " and " + party + " both hold a label",
+                    "one party holds the labels");
+  }
+  section.text({"split_party",
+                "Of `party_tables`: the party whose file (labels, group) decides the splits.",
+                Need::kOptional,
+                Scope::kShared,
+                {},
+                "the label holder"},
+               TextRule::kIdentifier, data.split_party);
+  if (section.describes()) return;
+  if (section.has("party_tables")) {
+    if (data.party_tables.size() < 2)
+      section.error_at("party_tables", "data.party_tables must hold the tables of at least two parties");
+    else if (label_holder.empty())
+      section.error_at("party_tables", "no table of data.party_tables holds a label", "give the label holder's table a label");
+    for (const char* other : {"party_columns", "partition"})
+      if (section.has(other))
+        section.error_at(other, "data." + std::string(other) + " does not go with data.party_tables",
+                         "each party has a file of its own");
+  }
+  std::vector<std::string> parties;
+  for (const auto& [party, table] : data.party_tables) parties.push_back(party);
+  if (!data.split_party.empty() && !data.party_tables.contains(data.split_party))
+    section.error_at("split_party", "data.party_tables holds no table of " + data.split_party,
+                     parties.empty() ? "" : nearest_hint(data.split_party, parties));
+}
+
+void read_folds(Section& section, DataConfig& data) {
+  section.integer({"folds", "Cross-validation: the test records are one of so many equal parts; 0: `test_fraction` says."},
+                  {0, 1000}, data.folds);
+  section.integer({"fold", "Which of the parts, counted from 0."}, {0, 999}, data.fold);
+  if (section.describes()) return;
+  if (data.folds == 1)
+    section.error_at("folds", "data.folds must be 0 or at least 2 (got 1)", "one part leaves nothing to train on");
+  if (data.folds != 1 && data.fold > 0 && data.fold >= data.folds)
+    section.error_at("fold", data.folds == 0 ? std::string("data.fold needs data.folds")
+                                             : "data.fold must be below data.folds, which is " + std::to_string(data.folds));
+  if (data.folds > 1 && data.test_fraction > 0)
+    section.error_at("test_fraction", "data.folds and data.test_fraction both say which records are for the test",
+                     "set data.test_fraction to 0");
+  if (data.folds > 1 && data.arrays && !data.arrays->test_features.empty())
+    section.error_at("folds", "data.folds and data.arrays.test both say which records are for the test", "leave one of them out");
 }
 
 }  // namespace
@@ -121,17 +158,20 @@ void read_data(Section& root, DataConfig& data) {
   const auto found = root.section({"data", "Where the records come from and how they are split.", Need::kRequired});
   if (!found) return;
   Section section = *found;
-  const bool both = section.has("table") && section.has("arrays");
-  if (!section.describes() && (both || (!section.has("table") && !section.has("arrays"))))
-    section.error(both ? "data holds both table and arrays" : "data must hold table or arrays", "give one of them");
+  int forms = 0;
+  for (const std::string_view form : {"table", "arrays", "party_tables"}) forms += section.has(form) ? 1 : 0;
+  if (forms != 1 && !section.describes())
+    section.error("data must hold exactly one of table, arrays, party_tables (found " + std::to_string(forms) + ")");
   if (auto table = section.section({"table", "Records are the lines of one text table."}))
-    read_table(*table, data.table.emplace());
+    read_table(*table, TableOf::kWholeStudy, data.table.emplace());
   if (auto arrays = section.section({"arrays", "Records are rows of NumPy arrays."})) read_arrays(*arrays, data.arrays.emplace());
+  read_party_tables(section, data);
   read_standardize(section, data);
   section.number({"validation_fraction", "Share of each site's records for model selection."}, {.at_least = 0, .below = 1},
                  data.validation_fraction);
   section.number({"test_fraction", "Share of each site's records for the final test."}, {.at_least = 0, .below = 1},
                  data.test_fraction);
+  read_folds(section, data);
   section.texts({"sites", "Names of the hospitals, in order; 1 to 1000 of them.", Need::kRequired}, TextRule::kName, data.sites);
   read_partition(section, data);
   section.section_or_defaults({"party_columns", "Vertical studies: which columns each party holds."})

@@ -31,6 +31,7 @@ void read_connection(Section& section, ConnectionConfig& connection) {
   section.path(
       {"ledger", "Privacy ledger of this data owner, kept over runs.", Need::kOptional, Scope::kLocal, {}, "in the run's folder"},
       connection.ledger);
+  section.path({"peers", "Client: file with the other sites' public keys; what is sealed for them needs it."}, connection.peers);
   section.number({"deadline_s", "Silence after which a party gives up.", Need::kOptional, Scope::kLocal, "seconds"},
                  {.above = 0, .at_most = 604800}, connection.deadline_s);
   if (!section.describes() && !connection.endpoint.empty() && !tcp_endpoint(connection.endpoint))
@@ -68,10 +69,11 @@ void read_compute(Section section, std::string_view otherwise, ComputeConfig& co
 }  // namespace
 
 void read_machine(Section& root, StudyConfig& study) {
-  static constexpr Choice<Codec> kCodecs[] = {{"f32", Codec::kFloat32}, {"bf16", Codec::kBfloat16}};
+  static constexpr Choice<Codec> kCodecs[] = {{"f32", Codec::kFloat32}, {"bf16", Codec::kBfloat16}, {"int8", Codec::kInt8}};
   Section wire = root.section_or_defaults({"wire", "Element types of what crosses without a guard."});
-  wire.choice({"activation", "Of activations."}, kCodecs, study.wire.activation);
-  wire.choice({"gradient", "Of gradients."}, kCodecs, study.wire.gradient);
+  wire.choice({"activation", "Of activations; `int8`: one scale per record."}, kCodecs, study.wire.activation);
+  wire.choice({"gradient", "Of gradients; `int8` carries the rounding error of a record's gradient on to its next one."}, kCodecs,
+              study.wire.gradient);
 
   if (auto connection =
           root.section({"connection", "How parties on different machines find and trust each other; not needed to simulate.",

@@ -79,18 +79,4 @@ void read_topology(Section& root, TopologyConfig& topology) {
   }
 }
 
-void read_schedule(Section& root, ScheduleConfig& schedule) {
-  static constexpr Choice<Visit> kVisits[] = {
-      {"together", Visit::kTogether}, {"in_turn", Visit::kInTurn}, {"shuffled", Visit::kShuffled}};
-  static constexpr Choice<Tail> kTails[] = {{"shared", Tail::kShared}, {"per_client", Tail::kPerClient}};
-  Section section = root.section_or_defaults({"schedule", "Who trains when, and what is averaged."});
-  section.choice({"visit",
-                  "`together`: all sites in each step; `in_turn`: one site after the other; `shuffled`: in turn, "
-                  "in a new order each round."},
-                 kVisits, schedule.visit);
-  section.choice({"tail", "`per_client`: the server keeps one tail per site."}, kTails, schedule.tail);
-  section.texts({"average", "Segments averaged over their replicas at the end of a round, weighted by samples."},
-                TextRule::kIdentifier, schedule.average);
-}
-
 }  // namespace sutura

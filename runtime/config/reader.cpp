@@ -187,6 +187,10 @@ void Section::error_at(std::string_view name, std::string message, std::string h
   reader_->error_at(path_of(name), std::move(message), std::move(hint));
 }
 
+void Section::error_at_path(const std::string& path, std::string message, std::string hint) const {
+  reader_->error_at(path, std::move(message), std::move(hint));
+}
+
 void Section::error_at_item(std::string_view name, std::size_t index, std::string message, std::string hint) const {
   reader_->error_at(item_path(path_of(name), index), std::move(message), std::move(hint));
 }

@@ -121,6 +121,9 @@ class Section {
   /// The same with lists of integers.
   void integer_lists(std::string_view placeholder, std::string_view doc, const IntegerRange& range,
                      std::map<std::string, std::vector<std::int64_t>>& into);
+  /// The same with a number each.
+  void number_values(std::string_view placeholder, std::string_view doc, const NumberRange& range,
+                     std::map<std::string, double>& into);
 
   /// A map below this one; nothing when absent.
   std::optional<Section> section(const Key& key);
@@ -141,6 +144,7 @@ class Section {
   std::string path_of(std::string_view name) const { return member_path(path_, name); }
   void error(std::string message, std::string hint = {}) const;
   void error_at(std::string_view name, std::string message, std::string hint = {}) const;
+  void error_at_path(const std::string& path, std::string message, std::string hint = {}) const;  ///< a whole dotted path
   void error_at_item(std::string_view name, std::size_t index, std::string message, std::string hint = {}) const;
   /// Keeps a key that is there, but not read, from being reported as unknown.
   void ignore(std::string_view name);

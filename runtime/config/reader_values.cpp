@@ -290,6 +290,17 @@ void Section::integer_lists(std::string_view placeholder, std::string_view doc, 
   }
 }
 
+void Section::number_values(std::string_view placeholder, std::string_view doc, const NumberRange& range,
+                            std::map<std::string, double>& into) {
+  std::optional<double> unused;
+  if (describes()) number({placeholder, doc}, range, unused);
+  for (const YamlNode* member : remaining()) {
+    std::optional<double> value;
+    number({member->key, doc}, range, value);
+    if (value) into.emplace(member->key, *value);
+  }
+}
+
 void Section::path(const Key& key, std::filesystem::path& into) {
   const YamlNode* node = take(key, "path", into.empty() ? std::string(kNone) : quoted_text(into.string()));
   if (node == nullptr) return;

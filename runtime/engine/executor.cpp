@@ -30,7 +30,8 @@ RateSettings rate_settings(const TrainingConfig& t) {
 }  // namespace
 
 Executor::Executor(const PartySetup& setup, Context& ctx)
-    : setup_(setup), ctx_(ctx), loss_(make_loss(setup.study.training.loss)), active_(setup.plan.lanes.size(), true) {
+    : setup_(setup), ctx_(ctx), loss_(make_loss(setup.study.training.loss, setup.study.training.class_weights)),
+      active_(setup.plan.lanes.size(), true) {
   make_copies(setup_.study.seed);
 }
 

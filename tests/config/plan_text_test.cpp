@@ -31,10 +31,13 @@ struct Variation {
 
 /// kStudy with every optional shared section written out.
 std::string varied() {
-  std::string text = study_with("    classes: [\"0\", \"1\"]\n",
-                                "    classes: [\"0\", \"1\"]\n    features: [age]\n    categories: {sex: [f, m]}\n    "
-                                "missing: [NA]\n    missing_columns: [age]\n    drop: [id]\n    columns: [id, age]\n    "
-                                "class_texts: {\"1\": [2, 3]}\n    group: patient\n");
+  std::string text =
+      study_with("    classes: [\"0\", \"1\"]\n",
+                 "    classes: [\"0\", \"1\"]\n    features: [age]\n    categories: {sex: [f, m]}\n    "
+                 "missing: [NA]\n    missing_columns: [age]\n    drop: [id]\n    columns: [id, age]\n    "
+                 "class_texts: {\"1\": [2, 3]}\n    group: patient\n    id: record\n    missing_in: {age: [\"0\"]}\n    "
+                 "numbers: {age: {old: 90}}\n    ranges: {sex: {f: [1-3, x]}}\n    keep: {ward: [a]}\n    "
+                 "leave_out: {exit: [b]}\n    first_of: patient\n");
   text = study_with("  sites:",
                     "  standardize: {centre: 1, scale: 2}\n  partition: {by: column, column: site}\n  party_columns: "
                     "{hospital: [age]}\n  record_shape: [3]\n"
@@ -95,6 +98,11 @@ const std::vector<Variation>& variations() {
       {"schedule.visit", "in_turn"},
       {"schedule.tail", "per_client"},
       {"schedule.average", "[front]"},
+      {"schedule.hand_on", "[front]"},
+      {"schedule.participation.min_clients", "1"},
+      {"schedule.participation.deadline_s", "30"},
+      {"schedule.participation.on_leave", "wait"},
+      {"schedule.missing_party", "zero"},
       {"data.table.label", "other"},
       {"data.table.classes", "[\"1\", \"0\"]"},
       {"data.table.features", "[weight]"},
@@ -105,10 +113,19 @@ const std::vector<Variation>& variations() {
       {"data.table.columns", "[age, id]"},
       {"data.table.class_texts.1", "[2]"},
       {"data.table.group", "family"},
+      {"data.table.id", "number"},
+      {"data.table.missing_in.age", "[NA]"},
+      {"data.table.numbers.age.old", "91"},
+      {"data.table.ranges.sex.f", "[1-4, x]"},
+      {"data.table.keep.ward", "[a, c]"},
+      {"data.table.leave_out.exit", "[c]"},
+      {"data.table.first_of", "family"},
       {"data.standardize.centre", "2"},
       {"data.standardize.scale", "[3]"},
       {"data.validation_fraction", "0.3"},
       {"data.test_fraction", "0.1"},
+      {"data.folds", "5"},
+      {"data.fold", "1", {"data.folds=5"}},
       {"data.sites", "[south, north]"},
       {"data.partition.by", "label_skew", {"data.partition={by: label_skew}"}},
       {"data.partition.column", "hospital"},
@@ -128,6 +145,12 @@ const std::vector<Variation>& variations() {
       {"training.epochs", "4"},
       {"training.batch_size", "33"},
       {"training.micro_batches", "2"},
+      {"training.stale", "1"},
+      {"training.class_weights", "[1, 2]"},
+      {"training.keep", "best"},
+      {"training.best_by", "auc", {"training.keep=best"}},
+      {"training.early_stopping.patience", "3"},
+      {"training.early_stopping.min_delta", "0.1", {"training.early_stopping.patience=3"}},
       {"training.optimizer.name", "adamw"},
       {"training.optimizer.learning_rate", "0.02"},
       {"training.optimizer.momentum", "0.8"},
@@ -149,7 +172,7 @@ const std::vector<Variation>& variations() {
       {"privacy.wire", "int16"},
       {"privacy.no_data_rule", "0"},
       {"wire.activation", "bf16"},
-      {"wire.gradient", "bf16"},
+      {"wire.gradient", "int8"},
       {"control_permutations", "21"},
   };
   return all;
@@ -175,11 +198,45 @@ TEST_F(PlanText, EverySharedKeyChangesTheDigest) {
     EXPECT_NE(line_of(base), line_of(changed)) << v.key;
     covered.insert(v.key);
   }
-  // Of these there is only one value; to change them is to take them away.
-  for (const char* single : {"topology.nodes[4].loss", "privacy.labels"}) covered.insert(single);
+  // Of these there is only one value; to change them is to take them away. The party of the splits is varied with party tables.
+  for (const char* single : {"topology.nodes[4].loss", "privacy.labels", "data.split_party"}) covered.insert(single);
   for (const OriginLine& line : base.resolved)
     EXPECT_TRUE(line.scope == Scope::kLocal || covered.contains(line.key)) << line.key << " is shared and has no variation";
   EXPECT_NE(digest(study_with("  labels: public\n", "", text)), before);
+}
+
+/// The other two forms of data, each with all of its shared keys that the table lacks.
+TEST_F(PlanText, EverySharedKeyOfArraysAndPartyTablesChangesTheDigest) {
+  const std::string table = "  table:\n    path: records.csv\n    label: outcome\n    classes: [\"0\", \"1\"]\n";
+  const std::string arrays = study_with(table,
+                                        "  arrays: {path: a.npz, train: {features: x, labels: y, groups: g}, classes: 2,\n"
+                                        "           class_values: [3, 5], layout: rows, divide_by: 2,\n"
+                                        "           validation: {features: vx, labels: vy}, test: {features: tx, labels: ty}}\n");
+  const std::string parties = study_with(
+      table,
+      "  party_tables:\n    hospital: {path: h.csv, label: y, classes: [a, b], features: [u], id: i, numbers: {u: {x: 1}}}\n"
+      "    lab: {path: l.csv, id: j}\n  split_party: lab\n",
+      study_with("- {name: server, role: server}", "- {name: server, role: server}\n    - {name: lab, role: client}",
+                 study_with("- {name: x, at: hospital, source: features}",
+                            "- {name: x, at: hospital, source: features}\n    - {name: z, at: lab, source: features}")));
+  const std::vector<std::pair<std::string, std::vector<const char*>>> all{
+      {arrays,
+       {"data.arrays.train.features=xx", "data.arrays.train.labels=yy", "data.arrays.train.groups=gg",
+        "data.arrays.class_values=[5, 3]", "data.arrays.layout=images", "data.arrays.divide_by=3",
+        "data.arrays.validation.features=v", "data.arrays.validation.labels=v", "data.arrays.test.features=t",
+        "data.arrays.test.labels=t", "data.partition={by: column, column: site}"}},
+      {parties,
+       {"data.party_tables.hospital.label=z", "data.party_tables.hospital.classes=[b, a]",
+        "data.party_tables.hospital.features=[v]", "data.party_tables.hospital.id=k", "data.party_tables.hospital.numbers.u.x=2",
+        "data.party_tables.lab.id=k", "data.party_tables.lab.group=k", "data.split_party=hospital"}}};
+  for (const auto& [text, changes] : all) {
+    const Digest before = digest(text);
+    for (const char* change : changes) EXPECT_NE(digest(text, {change}), before) << change;
+  }
+  EXPECT_EQ(digest(arrays, {"data.arrays.path=other.npz"}), digest(arrays));
+  EXPECT_EQ(digest(parties, {"data.party_tables.lab.path=/else/where.csv", "data.party_tables.hospital.path=o.csv"}),
+            digest(parties));
+  EXPECT_THAT(canonical_plan(load(parties)), Not(HasSubstr(".csv")));
 }
 
 TEST_F(PlanText, OrderCommentsFormsAndLocalKeysDoNotChangeTheDigest) {
@@ -191,7 +248,7 @@ TEST_F(PlanText, OrderCommentsFormsAndLocalKeysDoNotChangeTheDigest) {
   EXPECT_EQ(digest(study_with("  epochs: 3\n", "  epochs: 3\n  batch_size: 32\n  rate: {schedule: constant}\n")), before);
   EXPECT_EQ(digest(kStudy, {"schedule={}", "wire={}", "topology.deliver=[]"}), before);
   EXPECT_EQ(digest(kStudy, {"data.table.path=/elsewhere.csv", "output=/o", "compute={default: {threads: 7, backend: reference}}",
-                            "connection={endpoint: \"tcp://h:1\", server_public_key: p, secret_key: s}"}),
+                            "connection={endpoint: \"tcp://h:1\", server_public_key: p, secret_key: s, peers: q}"}),
             before);
   std::string windows;
   for (const char c : std::string(kStudy)) windows += c == '\n' ? "\r\n" : std::string(1, c);

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "runtime/config/configuration_page.h"
+#include "runtime/config/site_policy.h"
 #include "tests/config/study_folder.h"
 
 namespace sutura {
@@ -109,6 +110,95 @@ TEST_F(ShippedFiles, EveryTopologySaysWhoHoldsWhatWhatLeavesAndWhatItCosts) {
   EXPECT_GE(files, 4);
 }
 
+struct Preset {
+  const char* name;
+  const char* segments;  // of the hospital and of the server
+  Visit visit;
+  Tail tail;
+  std::vector<std::string> average, hand_on;
+};
+
+/// The table of schedules: what each preset means.
+const std::vector<Preset>& presets() {
+  static const std::vector<Preset> all{
+      {"sequential", "front tail", Visit::kInTurn, Tail::kShared, {}, {"front"}},
+      {"parallel", "front tail", Visit::kTogether, Tail::kShared, {}, {}},
+      {"parallel_shared_front", "front tail", Visit::kTogether, Tail::kShared, {"front"}, {}},
+      {"splitfed_v1", "front tail", Visit::kTogether, Tail::kPerClient, {"front", "tail"}, {}},
+      {"splitfed_v2", "front tail", Visit::kShuffled, Tail::kShared, {"front"}, {}},
+      {"splitfed_v3", "front tail", Visit::kTogether, Tail::kPerClient, {"tail"}, {}},
+      {"fedavg", "whole", Visit::kTogether, Tail::kShared, {"whole"}, {}},
+  };
+  return all;
+}
+
+class ShippedSchedules : public StudyFolder {
+ protected:
+  /// A study that includes the preset and a topology with the segments that the preset names.
+  LoadedStudy with(const Preset& preset, const std::string& more = "") {
+    const std::string part = std::string("schedules/") + preset.name + ".yaml";
+    write(part, file_text(kSource / "configs" / part));
+    const bool split = std::string(preset.segments) != "whole";
+    return load("include: [" + part + "]\nstudy: s\ntopology:\n  name: t\n  parties: [{name: h, role: client, count: many}, " +
+                "{name: server, role: server}]\n  nodes:\n    - {name: x, at: h, source: features}\n" +
+                (split ? "    - {name: front, at: h, segment: front}\n    - {name: tail, at: server, segment: tail}\n"
+                       : "    - {name: whole, at: h, segment: whole}\n") +
+                "  routes: []\ndata: {table: {path: t.csv, label: y}, sites: [a, b]}\nnetwork: {zoo: mlp, cuts: [" +
+                (split ? "one" : "") + "]}\ntraining: {loss: mean_squared_error}\nprivacy: {mechanism: none, because: a test}\n" +
+                more);
+  }
+};
+
+TEST_F(ShippedSchedules, EachIsARowOfTheTable) {
+  for (const Preset& preset : presets()) {
+    const ScheduleConfig s = with(preset).config.schedule;
+    EXPECT_EQ(s.visit, preset.visit) << preset.name;
+    EXPECT_EQ(s.tail, preset.tail) << preset.name;
+    EXPECT_EQ(s.average, preset.average) << preset.name;
+    EXPECT_EQ(s.hand_on, preset.hand_on) << preset.name;
+  }
+}
+
+TEST_F(ShippedSchedules, AStudyAddsToOneAndOverridesIt) {
+  for (const Preset& preset : presets()) {
+    const ScheduleConfig s =
+        with(preset, "schedule: {participation: {min_clients: 1, on_leave: wait}, average: [], hand_on: []}\n").config.schedule;
+    EXPECT_EQ(s.visit, preset.visit) << preset.name;
+    EXPECT_EQ(s.tail, preset.tail) << preset.name;
+    EXPECT_EQ(s.participation.min_clients, 1) << preset.name;
+    EXPECT_EQ(s.participation.on_leave, OnLeave::kWait) << preset.name;
+    EXPECT_THAT(s.average, ElementsAre()) << preset.name;
+    EXPECT_THAT(s.hand_on, ElementsAre()) << preset.name;
+  }
+}
+
+TEST_F(ShippedSchedules, EveryFileIsInTheTableAndSaysWhoTrainsWhatWhatMovesAndWhereItIsFrom) {
+  std::vector<std::string> files, names;
+  for (const auto& entry : fs::directory_iterator(kSource / "configs/schedules")) {
+    files.push_back(entry.path().stem());
+    const std::string text = file_text(entry.path());
+    const std::string head = text.substr(0, text.find("\nschedule:"));
+    for (const char* part : {"Who trains what, when", "What moves", "What it costs", "Other segments", "arXiv "})
+      EXPECT_THAT(head, HasSubstr(part)) << entry.path();
+  }
+  for (const Preset& preset : presets()) names.emplace_back(preset.name);
+  EXPECT_THAT(files, ::testing::UnorderedElementsAreArray(names));
+}
+
+TEST(ShippedPolicies, AllLoadAndSpeakToADataOfficer) {
+  int files = 0;
+  for (const auto& entry : fs::directory_iterator(kSource / "configs/egress")) {
+    ++files;
+    EXPECT_FALSE(load_site_policy(entry.path()).name.empty());
+    const std::string text = file_text(entry.path());
+    const std::string head = text.substr(0, text.find("\nsite_policy:"));
+    for (const char* part :
+         {"For the data officer", "What this file is", "What may leave", "What never leaves", "The budget", "Fits"})
+      EXPECT_THAT(head, HasSubstr(part)) << entry.path();
+  }
+  EXPECT_EQ(files, 3);
+}
+
 TEST(ShippedStudies, AllLoad) {
   // Whether the data is there is not asked: paths are only expanded.
   ::setenv("SUTURA_DATA", "/data", 0);
@@ -139,6 +229,10 @@ TEST(ConfigurationPage, NamesEveryKeyOfAStudy) {
         "wire.gradient", "connection.deadline_s", "compute.PARTY.precision", "output", "control_permutations"})
     EXPECT_THAT(page, HasSubstr("| `" + std::string(key) + "` |"));
   EXPECT_THAT(page, HasSubstr("| `privacy.delta` | number, > 0 and <= 0.1 | **required** | shared |"));
+  for (const char* key : {"data.party_tables.PARTY.numbers.COLUMN.TEXT", "data.table.ranges.COLUMN.WORD", "schedule.hand_on",
+                          "schedule.participation.on_leave", "training.early_stopping.patience", "connection.peers",
+                          "site_policy.allow[].protection", "site_policy.allowed_cuts"})
+    EXPECT_THAT(page, HasSubstr("| `" + std::string(key) + "` |"));
   EXPECT_THAT(page, HasSubstr("| `data.table.path` | path | **required** | local |"));
 }
 

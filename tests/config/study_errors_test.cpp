@@ -192,7 +192,7 @@ INSTANTIATE_TEST_SUITE_P(
                "study.yaml:26:18: error: data.validation_fraction and data.test_fraction leave nothing to train on\n"
                "    test_fraction: 0.4\n                   ^\n  hint: their sum must be < 1"},
         Change{"table_and_arrays", "  sites:", "  arrays: {path: a.npz, train: {features: x, labels: y}}\n  sites:",
-               "study.yaml:19:1: error: data holds both table and arrays\n  data:\n  ^\n  hint: give one of them"},
+               "study.yaml:19:1: error: data must hold exactly one of table, arrays, party_tables (found 2)\n  data:\n  ^"},
         Change{"cuts_and_segments", "  cuts: [one]", "  cuts: [one]\n  segments: {front: {zoo: mlp}, tail: {zoo: mlp}}",
                "study.yaml:27:3: error: network holds both segments and layers\n    layers:\n    ^\n"
                "  hint: give each segment by itself, or one network with cuts\n"
@@ -242,7 +242,7 @@ INSTANTIATE_TEST_SUITE_P(
                "    standardize: {centre: 0, scale: [1, 0]}\n                                        ^"},
         Change{"partition_column", "  sites:", "  partition: {by: column}\n  sites:",
                "study.yaml:24:3: error: data.partition.column is required\n    partition: {by: column}\n    ^\n"
-               "  hint: `by: column`: the table column whose text is the site's name."},
+               "  hint: `by: column`: the table column, or the array, whose text is the site's name."},
         Change{"record_shape", "  sites:", "  record_shape: [28, 0, 1.5]\n  sites:",
                "study.yaml:24:22: error: data.record_shape[1] must be between 1 and 16777216 (got 0)\n    "
                "record_shape: [28, 0, 1.5]\n"

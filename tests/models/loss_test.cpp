@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <numeric>
 
 #include "core/error.h"
@@ -49,6 +50,87 @@ TEST(Loss, ScaleMakesMicroBatchesAddUp) {
   EXPECT_NEAR(all, parts, 1e-12);
   EXPECT_TRUE(same_bytes(whole.rows(0, 3), first));
   EXPECT_TRUE(same_bytes(whole.rows(3, 1), second));
+}
+
+struct Weighted {
+  LossKind kind;
+  Shape shape;
+  std::vector<float> outputs;
+  std::vector<std::int32_t> labels;
+  std::vector<double> weights;
+  double loss;                // torch 1.13 in double: reduction='sum' with the weight of each label, divided by N
+  std::vector<double> grads;  // of that loss
+};
+
+std::vector<Weighted> weighted_cases() {
+  return {{LossKind::kCrossEntropy,
+           {4, 3},
+           {0.5f, -1.25f, 2.0f, 1.5f, 0.25f, -0.75f, -2.0f, 3.0f, 0.125f, 0.0f, 0.0f, 1.0f},
+           {0, 2, 1, 2},
+           {0.5, 2.0, 3.0},
+           2.5962857620082334,
+           {-0.102897477237, 0.0038408425408, 0.0990566346958, 0.538830255863, 0.154377452998, -0.693207708862, 0.00316884781079,
+            -0.029701285686, 0.0265324378752, 0.158956168213, 0.158956168213, -0.317912336426}},
+          {LossKind::kBinaryCrossEntropy,
+           {4, 1},
+           {0.5f, -1.25f, 2.0f, -3.0f},
+           {0, 1, 1, 0},
+           {0.75, 4.0},
+           1.8206066553421922,
+           {0.1167111246, -0.777299861175, -0.119202922022, 0.00889235122079}}};
+}
+
+TEST(Loss, ClassWeightsAgreeWithTorchAndWithDifferences) {
+  Context ctx(Backend::kReference);
+  for (const Weighted& c : weighted_cases()) {
+    const auto loss = make_loss(c.kind, c.weights);
+    Tensor grad, ignored;
+    const double scale = 1.0 / static_cast<double>(c.labels.size());
+    EXPECT_NEAR(loss->evaluate(ctx, rows(c.shape, c.outputs), classes(c.labels), scale, grad), c.loss, 1e-14);
+    for (std::size_t i = 0; i < c.outputs.size(); ++i) {
+      EXPECT_NEAR(grad.f32()[i], c.grads[i], 1e-7) << i;  // float32 of a value below 1
+      // A power of two is exact in float32; the third derivative times h^2 / 6 stays below 1e-4.
+      constexpr float kH = 1.0f / 32;
+      std::vector<float> up = c.outputs, down = c.outputs;
+      up[i] += kH;
+      down[i] -= kH;
+      const double rise = loss->evaluate(ctx, rows(c.shape, up), classes(c.labels), scale, ignored) -
+                          loss->evaluate(ctx, rows(c.shape, down), classes(c.labels), scale, ignored);
+      EXPECT_NEAR(grad.f32()[i], rise / (2.0 * kH), 1e-4) << i;
+    }
+    // Negative control: without weights the value is another one.
+    EXPECT_GT(std::abs(make_loss(c.kind)->evaluate(ctx, rows(c.shape, c.outputs), classes(c.labels), scale, grad) - c.loss), 0.1);
+  }
+}
+
+TEST(Loss, WeightsOfOneChangeNoBitAndPartsAddUp) {
+  Context ctx(Backend::kReference);
+  for (const Weighted& c : weighted_cases()) {
+    const std::vector<double> ones(c.weights.size(), 1.0);
+    Tensor plain, weighted, first, second;
+    const Tensor y = rows(c.shape, c.outputs), labels = classes(c.labels);
+    EXPECT_EQ(make_loss(c.kind)->evaluate(ctx, y, labels, 0.25, plain),
+              make_loss(c.kind, ones)->evaluate(ctx, y, labels, 0.25, weighted));
+    EXPECT_TRUE(same_bytes(plain, weighted));
+    const auto loss = make_loss(c.kind, c.weights);
+    const double parts = loss->evaluate(ctx, y.rows(0, 3), labels.rows(0, 3), 0.25, first) +
+                         loss->evaluate(ctx, y.rows(3, 1), labels.rows(3, 1), 0.25, second);
+    EXPECT_NEAR(loss->evaluate(ctx, y, labels, 0.25, weighted), parts, 1e-12);
+    EXPECT_TRUE(same_bytes(weighted.rows(0, 3), first));
+    EXPECT_TRUE(same_bytes(weighted.rows(3, 1), second));
+  }
+}
+
+TEST(Loss, RefusesWeightsThatDoNotFit) {
+  Context ctx(Backend::kReference);
+  Tensor grad;
+  EXPECT_THROW(make_loss(LossKind::kMeanSquaredError, {1.0}), Error);
+  EXPECT_THROW(make_loss(LossKind::kBinaryCrossEntropy, {1.0}), Error);
+  for (const double bad : {0.0, -1.0, std::nan(""), std::numeric_limits<double>::infinity()})
+    EXPECT_THROW(make_loss(LossKind::kCrossEntropy, {1.0, bad}), Error) << bad;
+  const auto two = make_loss(LossKind::kCrossEntropy, {1.0, 2.0});
+  EXPECT_THROW(two->evaluate(ctx, random_values({2, 3}, "y"), classes({0, 1}), 1.0, grad), Error);
+  EXPECT_NO_THROW(two->evaluate(ctx, random_values({2, 2}, "y"), classes({0, 1}), 1.0, grad));
 }
 
 TEST(Loss, BfloatOutputsAreReadAsTheirValues) {

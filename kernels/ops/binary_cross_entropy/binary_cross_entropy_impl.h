@@ -5,5 +5,5 @@
 /// one: the loss is a few values per record and its bits must not depend on the backend.
 namespace sutura::reference {
 double binary_cross_entropy_with_logits(Context& ctx, const Tensor& logits, const Tensor& labels, double scale,
-                                        Tensor& grad_logits);
+                                        Tensor& grad_logits, std::span<const double> class_weights);
 }  // namespace sutura::reference

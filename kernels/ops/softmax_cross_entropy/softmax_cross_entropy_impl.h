@@ -4,5 +4,6 @@
 /// Implementation behind the contract; arguments are already checked and nothing is empty. Both CPU backends use this
 /// one: the loss is a few values per record and its bits must not depend on the backend.
 namespace sutura::reference {
-double softmax_cross_entropy(Context& ctx, const Tensor& logits, const Tensor& labels, double scale, Tensor& grad_logits);
+double softmax_cross_entropy(Context& ctx, const Tensor& logits, const Tensor& labels, double scale, Tensor& grad_logits,
+                             std::span<const double> class_weights);
 }  // namespace sutura::reference
