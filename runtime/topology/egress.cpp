@@ -23,6 +23,20 @@ bool learned_from_stored_rows(const Plan& plan, const std::string& segment) {
   return false;
 }
 
+EgressLine weights_line(const Plan& plan, const WeightsEdge& w, const std::string& clear, const std::string& with_labels) {
+  const std::string from = party_name(plan, w.from_party);
+  const std::string to = party_name(plan, w.to_party);
+  switch (w.when) {
+    case WeightsEdge::When::kHandOver:
+      return {from, "next " + to, "weights " + w.segment + " and optimizer state, after each turn",
+              "sealed: the server relays what it cannot read; at the next " + to + " " + clear};
+    case WeightsEdge::When::kRoundEnd: return {from, to, "weights " + w.segment + ", every round", clear};
+    case WeightsEdge::When::kRunEnd: break;
+  }
+  return {from, to, "weights " + w.segment + ", at the end",
+          learned_from_stored_rows(plan, w.segment) ? "computed from guarded rows alone" + with_labels : clear};
+}
+
 }  // namespace
 
 std::vector<EgressLine> egress_list(const Plan& plan, const StudyConfig& study, const std::string& guard_text) {
@@ -48,10 +62,7 @@ std::vector<EgressLine> egress_list(const Plan& plan, const StudyConfig& study, 
       lines.push_back({to, from, "gradient " + e.text,
                        e.gradient_guard == GuardKind::kRows ? guard_text : clear + codec(study.wire.gradient)});
   }
-  for (const WeightsEdge& w : plan.weights)
-    lines.push_back({party_name(plan, w.from_party), party_name(plan, w.to_party),
-                     "weights " + w.segment + (w.when == WeightsEdge::When::kRoundEnd ? ", every round" : ", at the end"),
-                     learned_from_stored_rows(plan, w.segment) ? "computed from guarded rows alone" + with_labels : clear});
+  for (const WeightsEdge& w : plan.weights) lines.push_back(weights_line(plan, w, clear, with_labels));
   const auto& parties = plan.topology.parties;
   const auto is_server = [](const PartyConfig& p) { return p.role == Role::kServer; };
   if (const auto server = std::find_if(parties.begin(), parties.end(), is_server); server != parties.end()) {

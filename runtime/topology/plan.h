@@ -73,10 +73,15 @@ struct Program {
 
 /// A weights transfer between parties outside of steps.
 struct WeightsEdge {
+  enum class When {
+    kRoundEnd,  ///< averaged: to the server, and back
+    kHandOver,  ///< from one replica of the many-party to the next one, with the optimizer's state; from_party == to_party
+    kRunEnd,    ///< delivered when training ends
+  };
   std::string segment;
   int from_party = -1;
   int to_party = -1;
-  enum class When { kRoundEnd, kRunEnd } when = When::kRoundEnd;
+  When when = When::kRoundEnd;
 };
 
 /// The compiled study: plain data, the same at every party.
@@ -87,7 +92,7 @@ struct Plan {
   std::vector<bool> trains;          // per node: segment with trained parameters that is not frozen
   std::vector<bool> needs_gradient;  // per node: its output's gradient is wanted
   std::vector<Edge> edges;
-  std::vector<WeightsEdge> weights;
+  std::vector<WeightsEdge> weights;  // averages as pairs, then hand-overs, then deliveries
   std::vector<std::vector<Program>> programs;  // [party][purpose]
   std::vector<std::string> lanes;              // replica names of the many-party, or one entry
   int many_party = -1;                         // index, or -1

@@ -16,4 +16,16 @@ void check_privacy(const Plan& plan, const StudyConfig& study, const Segments& s
 /// Errors  kConfig naming the layer and its segment.
 void check_backward(const Plan& plan, const Segments& segments);
 
+/// Refuses a schedule that has no meaning on this graph: an order of visits that nothing depends on, copies that nothing
+/// makes, sites that would train alone, policies for sites or parties that cannot be missing. Needs the edges of the plan.
+/// Errors  kConfig naming the key and the reason.
+void check_schedule(const Plan& plan, const StudyConfig& study);
+/// Refuses stale steps where no party waits inside a step. Needs the programs.
+void check_stale(const Plan& plan, const TrainingConfig& training);
+
+/// Weights that pass between parties outside of steps, in this order: the averages of a round as pairs (to the server, and
+/// back), hand-overs, deliveries at the end. Needs the wiring and what trains.
+/// Errors  kConfig naming the segment and the key that lists it.
+void find_weights(Plan& plan, const StudyConfig& study);
+
 }  // namespace sutura

@@ -2,7 +2,7 @@
 #include <map>
 
 #include "core/error.h"
-#include "runtime/topology/plan.h"
+#include "runtime/topology/graph.h"
 
 namespace sutura {
 
@@ -86,7 +86,17 @@ Segments build_segments(const StudyConfig& study, const std::vector<Shape>& feat
   require(study.network.cuts.size() + 1 == s.names.size(), Errc::kConfig,
           "network.cuts names " + std::to_string(study.network.cuts.size()) + " layers, the topology has " +
               std::to_string(s.names.size()) + " segments: give one cut fewer than segments");
-  s.networks = std::move(whole).cut_after(study.network.cuts);
+  // Cuts follow the network's layers, so they belong to the segments in the order of the forward pass, whatever the order
+  // of the file.
+  std::vector<Network> parts = std::move(whole).cut_after(study.network.cuts);
+  std::vector<std::string> in_order;
+  for (const int n : forward_order(study.topology))
+    if (const NodeConfig& node = study.topology.nodes[static_cast<std::size_t>(n)]; node.kind == NodeKind::kSegment)
+      in_order.push_back(node.segment);
+  s.networks.resize(parts.size());
+  for (const std::string& name : s.names)  // those of a cycle, which compile() refuses with its place, come last
+    if (std::ranges::find(in_order, name) == in_order.end()) in_order.push_back(name);
+  for (std::size_t i = 0; i < parts.size(); ++i) s.networks[s.index(in_order[i])] = std::move(parts[i]);
   return s;
 }
 

@@ -74,7 +74,6 @@ const Preset kPresets[] = {
     {"splitfed_v3", "{visit: together, tail: per_client, average: [tail]}", Visit::kTogether, kOwn, kAveraged},
     {"in_turn", "{visit: in_turn, tail: shared}", Visit::kInTurn, kOwn, kShared},
     {"in_turn_averaged", "{visit: in_turn, tail: shared, average: [front]}", Visit::kInTurn, kAveraged, kShared},
-    {"in_turn_per_client", "{visit: in_turn, tail: per_client, average: [tail, front]}", Visit::kInTurn, kAveraged, kAveraged},
 };
 
 class Schedules : public SplitRun, public ::testing::WithParamInterface<std::tuple<Preset, std::size_t, std::int64_t>> {};

@@ -65,9 +65,10 @@ INSTANTIATE_TEST_SUITE_P(
     Studies, Sockets,
     ::testing::Values(Case{"together", "wdbc_vanilla.yaml", {"training.epochs=2"}},
                       Case{"together_in_micro_batches", "wdbc_vanilla.yaml", {"training.epochs=2", "training.micro_batches=3"}},
-                      Case{"in_turn_with_private_tails",
+                      Case{"with_tails_averaged",
                            "wdbc_vanilla.yaml",
-                           {"training.epochs=2", "schedule.visit=in_turn", "schedule.tail=per_client"}}),
+                           {"training.epochs=2", "schedule.tail=per_client", "schedule.average=[tail]"}},
+                      Case{"in_turn", "wdbc_vanilla.yaml", {"training.epochs=2", "schedule.visit=in_turn"}}),
     [](const auto& test) { return std::string(test.param.name); });
 
 constexpr char kPatient[] = "Canary Patientname";

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -48,6 +50,20 @@ inline constexpr const char* kChain = R"(topology:
     - {from: y, to: loss}
 )";
 
+inline constexpr const char* kVerticalSegments =
+    "segments: {front_clinic: {layers: [{name: clinic_fc, type: linear, outputs: 3}]}, "
+    "front_laboratory: {layers: [{name: laboratory_fc, type: linear, outputs: 2}]}, "
+    "tail: {layers: [{name: act, type: relu}, {name: out, type: linear, outputs: -1}]}}";
+
+/// Basenames of configs/topologies, sorted.
+inline std::vector<std::string> shipped_topologies() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(SUTURA_SOURCE_DIR) / "configs/topologies"))
+    names.push_back(entry.path().stem().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 /// A study in a folder that goes away with the test, and what the compiler says about it.
 class PlanCase : public ::testing::Test {
  protected:
@@ -74,7 +90,7 @@ class PlanCase : public ::testing::Test {
     std::ofstream(path) << head
                         << "study: s\nseed: 3\ndata: {table: {path: t.csv, label: y, classes: [\"0\", \"1\"]}, sites: " << sites
                         << ", record_shape: [6]"
-                        << (topology == "vertical" ? ", party_shapes: {clinic: [4], laboratory: [2]}" : "") << "}\nnetwork: {"
+                        << party_shapes(topology) << "}\nnetwork: {"
                         << network << "}\ntraining: {loss: binary_cross_entropy, epochs: 5}\nprivacy: " << privacy << "\n"
                         << more;
     return load_study(path).config;
@@ -95,9 +111,47 @@ class PlanCase : public ::testing::Test {
     return {};
   }
 
+  /// A study of two sites, or one cohort, around any topology that ships; the network is cut, or built, as it needs.
+  StudyConfig shipped(const std::string& topology, const std::string& privacy = kNoPrivacy);
+
  private:
+  static std::string party_shapes(const std::string& topology) {
+    if (!topology.starts_with("vertical")) return "";
+    return topology == "vertical_three" ? ", party_shapes: {clinic: [3], laboratory: [2], pharmacy: [1]}"
+                                        : ", party_shapes: {clinic: [4], laboratory: [2]}";
+  }
+
   std::filesystem::path folder_;
 };
+
+inline StudyConfig PlanCase::shipped(const std::string& topology, const std::string& privacy) {
+  static constexpr const char* kFronts =
+      "segments: {front_clinic: {layers: [{name: clinic_fc, type: linear, outputs: 3}]}, "
+      "front_laboratory: {layers: [{name: laboratory_fc, type: linear, outputs: 3}]}, ";
+  static constexpr const char* kTail =
+      "tail: {layers: [{name: act, type: relu}, {name: out, type: linear, outputs: -1}]}}";
+  const std::string mlp = std::string(kMlp) + ", cuts: ";
+  const std::map<std::string, std::pair<std::string, std::string>> settings{
+      {"federated", {kMlp, "[north, south]"}},
+      {"local", {kMlp, "[pooled]"}},
+      {"multi_hop", {"zoo: mlp, hidden: [5, 4, 3], cuts: [act1, act2, act3]", "[north, south]"}},
+      {"u_shaped", {mlp + "[act1, act2]", "[north, south]"}},
+      {"vanilla", {mlp + "[act1]", "[north, south]"}},
+      {"vertical", {std::string(kFronts) + kTail, "[cohort]"}},
+      {"vertical_server_labels", {std::string(kFronts) + kTail, "[cohort]"}},
+      {"vertical_three",
+       {std::string(kFronts) + "front_pharmacy: {layers: [{name: pharmacy_fc, type: linear, outputs: 3}]}, " + kTail, "[cohort]"}},
+      {"vertical_u",
+       {std::string(kFronts) + "body: {layers: [{name: act, type: relu}, {name: mid, type: linear, outputs: 2}]}, "
+                               "head: {layers: [{name: act2, type: relu}, {name: out, type: linear, outputs: -1}]}}",
+        "[cohort]"}},
+  };
+  const auto& [network, sites] = settings.at(topology);
+  StudyConfig s = study(topology, network, privacy, sites);
+  if (topology == "vertical_server_labels") s.data.party_tables["server"] = {};
+  if (topology == "federated") s.schedule.average = {"whole"};
+  return s;
+}
 
 inline NodeConfig& node_named(StudyConfig& study, const std::string& name) {
   for (NodeConfig& n : study.topology.nodes)
@@ -116,10 +170,5 @@ inline int edge_named(const Plan& plan, const std::string& text) {
     if (plan.edges[e].text == text) return static_cast<int>(e);
   throw Error(Errc::kInternal, "the test names an edge that is not there: " + text);
 }
-
-inline constexpr const char* kVerticalSegments =
-    "segments: {front_clinic: {layers: [{name: clinic_fc, type: linear, outputs: 3}]}, "
-    "front_laboratory: {layers: [{name: laboratory_fc, type: linear, outputs: 2}]}, "
-    "tail: {layers: [{name: act, type: relu}, {name: out, type: linear, outputs: -1}]}}";
 
 }  // namespace sutura::testing

@@ -57,6 +57,22 @@ TEST_F(Refusals, ASegmentThatDoesNotReachTheLoss) {
   EXPECT_THAT(refusal(s), HasSubstr("the loss cannot be reached from segment 'head'"));
 }
 
+TEST_F(Refusals, ANodeThatNothingConsumes) {
+  StudyConfig s = vanilla();
+  s.topology.nodes.push_back({"x2", "hospital", NodeKind::kFeatures, "", JoinKind::kConcat});
+  s.network = study("vertical", kVerticalSegments, kNoPrivacy, "[cohort]").network;
+  s.network.segments["front"] = s.network.segments["front_clinic"];
+  EXPECT_THAT(refusal(s), HasSubstr("nothing consumes 'x2': the loss cannot be reached from 'x2'"));
+  s = vanilla();
+  s.topology.nodes.push_back({"y2", "hospital", NodeKind::kLabels, "", JoinKind::kConcat});
+  EXPECT_THAT(refusal(s), HasSubstr("nothing consumes 'y2'"));
+  s = vertical();
+  s.topology.nodes.push_back({"spare", "server", NodeKind::kJoin, "", JoinKind::kConcat});
+  s.topology.routes.push_back({"front_clinic", "spare", GuardKind::kNone, GuardKind::kNone});
+  s.topology.routes.push_back({"front_laboratory", "spare", GuardKind::kNone, GuardKind::kNone});
+  EXPECT_THAT(refusal(s), HasSubstr("nothing consumes 'spare': the loss cannot be reached from 'spare'"));
+}
+
 TEST_F(Refusals, TwoLosses) {
   StudyConfig s = vanilla();
   s.topology.nodes.push_back({"other", "server", NodeKind::kLoss, "", JoinKind::kConcat});
@@ -152,10 +168,33 @@ TEST_F(Refusals, TwoSitesWithoutAPartyOfManyReplicas) {
   EXPECT_THAT(refusal(s), HasSubstr("data.sites must name exactly one cohort"));
 }
 
-TEST_F(Refusals, ASourceAtTheServer) {
+TEST_F(Refusals, FeaturesAtTheServer) {
+  for (StudyConfig s : {vanilla(), vertical()}) {
+    node_named(s, s.topology.nodes[0].name).at = "server";
+    s.data.party_tables["server"] = {};
+    EXPECT_THAT(refusal(s), HasSubstr("the source '" + s.topology.nodes[0].name + "' is at the server 'server', which holds no records"));
+  }
+}
+
+TEST_F(Refusals, LabelsAtTheServerWithoutAFileOfTheirOwn) {
+  StudyConfig s = vertical();
+  node_named(s, "y").at = "server";
+  EXPECT_THAT(refusal(s), AllOf(HasSubstr("the source 'y' is at the server 'server'"), HasSubstr("data.party_tables.server")));
+  s.data.party_tables["server"] = {};
+  EXPECT_EQ(refusal(s), "");
+}
+
+TEST_F(Refusals, LabelsAtTheServerBesideSitesThatHoldAllRecords) {
   StudyConfig s = vanilla();
   node_named(s, "y").at = "server";
-  EXPECT_THAT(refusal(s), HasSubstr("the source 'y' is at the server 'server', which holds no records"));
+  s.data.party_tables["server"] = {};
+  EXPECT_THAT(refusal(s), HasSubstr("the source 'y' is at 'server', but 'hospital' has count: many"));
+}
+
+TEST_F(Refusals, APartyWithoutANode) {
+  StudyConfig s = vanilla();
+  s.topology.parties.push_back({"bystander", Role::kClient, Count::kOne});
+  EXPECT_THAT(refusal(s), HasSubstr("no node is at the party 'bystander'"));
 }
 
 TEST_F(Refusals, ASourceBesideThePartyOfManyReplicas) {
@@ -184,6 +223,7 @@ TEST_F(Refusals, DeliveryOfWeightsThatHaveNoOneValue) {
   s.topology.deliver = {{"tail", "hospital"}};
   EXPECT_EQ(refusal(s), "");
   s.schedule.tail = Tail::kPerClient;
+  s.schedule.average = {"front"};
   EXPECT_THAT(refusal(s), HasSubstr("deliver: the server holds a copy of 'tail' per client"));
   s.schedule.average = {"tail"};
   EXPECT_EQ(refusal(s), "") << "averaged copies are one";
