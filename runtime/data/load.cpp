@@ -10,7 +10,7 @@
 #include "core/error.h"
 #include "runtime/data/arrays.h"
 #include "runtime/data/partition.h"
-#include "runtime/data/standardize.h"
+#include "runtime/data/site_data.h"
 #include "runtime/data/table.h"
 
 namespace sutura {
@@ -24,38 +24,33 @@ struct Pool {
   Assignment train, validation, test;  ///< by site; the last two only where the file brings these splits
 };
 
-const std::filesystem::path& path_of(const DataConfig& config) {
-  return config.table ? config.table->path : config.arrays->path;
-}
-bool one_file_per_site(const DataConfig& config) {
-  return path_of(config).string().find(kSiteMark) != std::string::npos;
-}
+const std::filesystem::path& path_of(const DataConfig& config) { return config.table ? config.table->path : config.arrays->path; }
+bool one_file_per_site(const DataConfig& config) { return path_of(config).string().find(kSiteMark) != std::string::npos; }
 std::filesystem::path path_for(const DataConfig& config, const std::string& site) {
   // The study names the sites, this machine the folder: a name must not lead out of it.
-  require(site.find('/') == std::string::npos && site != "..", Errc::kConfig,
-          "data.sites: a site name holds a slash or is ..");
+  require(site.find('/') == std::string::npos && site != "..", Errc::kConfig, "data.sites: a site name holds a slash or is ..");
   std::string path = path_of(config).string();
   for (std::size_t at = path.find(kSiteMark); at != std::string::npos; at = path.find(kSiteMark, at + site.size()))
     path.replace(at, kSiteMark.size(), site);
   return path;
 }
 
-void check_splits(const DataConfig& config) {
-  const double v = config.validation_fraction, t = config.test_fraction;
-  require(v >= 0.0 && t >= 0.0 && v + t < 1.0, Errc::kConfig,
-          "data: the validation and test fractions must be >= 0 with a sum below 1");
-  if (!config.arrays) return;
-  require(config.arrays->validation_features.empty() || v == 0.0, Errc::kConfig,
+void check_given_splits(const DataConfig& config) {
+  const bool brings_validation = !config.arrays->validation_features.empty();
+  const bool brings_test = !config.arrays->test_features.empty();
+  require(!brings_validation || config.validation_fraction == 0.0, Errc::kConfig,
           "data: a validation fraction and a validation array exclude each other");
-  require(config.arrays->test_features.empty() || t == 0.0, Errc::kConfig,
+  require(!brings_test || config.test_fraction == 0.0, Errc::kConfig,
           "data: a test fraction and a test array exclude each other");
+  require(!brings_test || config.folds == 0, Errc::kConfig, "data: folds and a test array exclude each other");
+  require((!brings_validation && !brings_test) || config.partition != PartitionBy::kColumn, Errc::kConfig,
+          "data.partition: by column, the validation and test records are cut from the training arrays");
 }
 
 void check_partition(const DataConfig& config) {
   const bool by_column = config.partition == PartitionBy::kColumn;
   require(by_column == !config.partition_column.empty(), Errc::kConfig,
           "data.partition: a column is named exactly when the partition is by column");
-  require(!by_column || config.table, Errc::kConfig, "data.partition: arrays have no column to partition by");
   require(std::isfinite(config.partition_alpha) && config.partition_alpha > 0.0, Errc::kConfig,
           "data.partition: alpha must be > 0");
   require(!one_file_per_site(config) || config.partition == PartitionBy::kEvenly, Errc::kConfig,
@@ -68,10 +63,10 @@ void check(const DataConfig& config) {
   std::set<std::string_view> seen;
   for (const std::string& site : config.sites)
     require(!site.empty() && seen.insert(site).second, Errc::kConfig, "data.sites: a name is empty or listed twice");
-  require(!config.table || config.table->missing_columns.empty() || config.standardize != Standardize::kNone,
-          Errc::kConfig,
+  require(!config.table || !may_miss(*config.table) || config.standardize != Standardize::kNone, Errc::kConfig,
           "data.table.missing_columns needs data.standardize: a missing value takes the centre of its column");
   check_splits(config);
+  if (config.arrays) check_given_splits(config);
   check_partition(config);
 }
 
@@ -91,20 +86,22 @@ void check_classes(const Records& train) {
           train.source + ": all records are of one class");
 }
 
-ArrayRecords from_table(const CsvTable& table, const DataConfig& config) {
+using Names = std::vector<std::string>;
+
+ArrayRecords from_table(const CsvTable& table, const DataConfig& config, const Names& columns) {
   ArrayRecords out;
-  out.train = encode_table(table, *config.table, config.partition_column);
+  out.train = encode_table(table, *config.table, config.partition_column, columns);
   out.digest = table.digest();
-  out.numbering = config.table->columns.empty() ? "rows below a header line" : "rows, no header line";
+  out.numbering = row_numbering(*config.table);
   return out;
 }
 
 /// A site's own file: everything in it belongs to the site.
-Pool read_own(const DataConfig& config, const std::string& site) {
+Pool read_own(const DataConfig& config, const std::string& site, const Names& columns) {
   Pool pool;
   const std::filesystem::path path = path_for(config, site);
   if (config.table)
-    pool.records = from_table(read_csv(path, config.table->columns), config);
+    pool.records = from_table(read_csv(path, config.table->columns), config, columns);
   else
     pool.records = read_arrays(path, *config.arrays);
   pool.train = {all_of(pool.records.train)};
@@ -114,20 +111,27 @@ Pool read_own(const DataConfig& config, const std::string& site) {
 }
 
 /// A pooled file, dealt out to all sites of the study.
-Pool read_pooled(const DataConfig& config, std::uint64_t seed) {
+Pool read_pooled(const DataConfig& config, std::uint64_t seed, const Names& columns) {
   Pool pool;
   const std::size_t sites = config.sites.size();
+  const auto& train_rows = pool.records.train.source_rows;
+  const std::string& name = config.partition_column;
+  const bool by_column = config.partition == PartitionBy::kColumn;
   if (config.table) {
     const CsvTable table = read_csv(config.table->path, config.table->columns);
-    pool.records = from_table(table, config);
-    if (config.partition == PartitionBy::kColumn) {
-      const std::string& name = config.partition_column;
-      const std::size_t column = table.column(name, "data.partition.column");
-      pool.train = partition_by_text(column_texts(table, name, "data.partition.column"), config.sites,
-                                     [&](std::int64_t row) { return table.place(row, column); });
-    }
+    pool.records = from_table(table, config, columns);
+    if (by_column)
+      pool.train = partition_by_text(column_texts(table, pool.records.train, name, "data.partition.column"), config.sites,
+                                     [&, column = table.column(name, "data.partition.column")](std::int64_t record) {
+                                       return table.place(train_rows[static_cast<std::size_t>(record)], column);
+                                     });
   } else {
-    pool.records = read_arrays(config.arrays->path, *config.arrays);
+    pool.records = read_arrays(config.arrays->path, *config.arrays, name);
+    if (by_column)
+      pool.train = partition_by_text(pool.records.site_texts, config.sites, [&](std::int64_t record) {
+        return config.arrays->path.string() + ", member " + name + ": record " +
+               std::to_string(train_rows[static_cast<std::size_t>(record)]);
+      });
   }
   const Records& train = pool.records.train;
   check_classes(train);
@@ -143,49 +147,50 @@ Pool read_pooled(const DataConfig& config, std::uint64_t seed) {
   return pool;
 }
 
-Dataset take(const Records& from, std::span<const std::int64_t> index) {
-  Dataset out{gather_rows(from.features, index), gather_rows(from.labels, index), {index.begin(), index.end()}};
-  for (std::int64_t& row : out.source_rows) row += from.first_row;
-  return out;
-}
-
 SiteData make_site(const DataConfig& config, std::uint64_t seed, const std::string& name, const Pool& pool,
                    std::size_t position) {
   const Records& own = pool.records.train;
-  require(
-      !pool.train[position].empty(), Errc::kData,
-      own.source + ": no records for site '" + name + "'" +
-          (config.partition == PartitionBy::kLabelSkew ? "; another seed or a larger alpha spreads them wider" : ""));
-  const Split split =
-      split_units(units_of(own, pool.train[position]), config.validation_fraction, config.test_fraction, seed, name);
+  require(!pool.train[position].empty(), Errc::kData,
+          own.source + ": no records for site '" + name + "'" +
+              (config.partition == PartitionBy::kLabelSkew ? "; another seed or a larger alpha spreads them wider" : ""));
+  const Split split = split_of_study(config, units_of(own, pool.train[position]), seed, name);
   require(!split.train.empty(), Errc::kData, own.source + ": site '" + name + "' is left without training records");
-  SiteData site;
+  SiteData site = describe(own, pool.records.digest, pool.records.numbering);
   site.name = name;
-  site.classes = own.classes;
-  site.feature_names = own.feature_names;
-  site.feature_columns = own.feature_columns;
-  site.source_digest = pool.records.digest;
-  site.source_numbering = pool.records.numbering;
   site.train = take(own, split.train);
   site.validation =
       pool.records.validation ? take(*pool.records.validation, pool.validation[position]) : take(own, split.validation);
   site.test = pool.records.test ? take(*pool.records.test, pool.test[position]) : take(own, split.test);
-  if (config.standardize == Standardize::kConstants)
-    site.scaling = constant_scaling(own.kinds, config.centre, config.scale);
-  if (config.standardize == Standardize::kTraining) site.scaling = training_scaling(own.kinds, site.train.features);
-  for (Dataset* split_data : {&site.train, &site.validation, &site.test})
-    apply_scaling(site.scaling, split_data->features);
+  standardise(config, own, site);
   return site;
 }
 
+SiteData load(const DataConfig& config, std::uint64_t seed, const std::string& site, const Names& columns) {
+  check(config);
+  const auto at = std::find(config.sites.begin(), config.sites.end(), site);
+  require(at != config.sites.end(), Errc::kConfig, "data.sites does not name site '" + site + "'");
+  if (one_file_per_site(config)) return make_site(config, seed, site, read_own(config, site, columns), 0);
+  return make_site(config, seed, site, read_pooled(config, seed, columns), static_cast<std::size_t>(at - config.sites.begin()));
+}
+
 }  // namespace
+
+void check_splits(const DataConfig& config) {
+  const double v = config.validation_fraction, t = config.test_fraction;
+  require(v >= 0.0 && t >= 0.0 && v + t < 1.0, Errc::kConfig,
+          "data: the validation and test fractions must be >= 0 with a sum below 1");
+  require(config.folds == 0 || (config.folds >= 2 && t == 0.0), Errc::kConfig,
+          "data.folds must be 0 or at least 2, and excludes a test fraction");
+  require(config.fold >= 0 && config.fold < std::max<std::int64_t>(config.folds, 1), Errc::kConfig,
+          "data.fold must be in 0..folds-1");
+}
 
 std::vector<SiteData> load_sites(const DataConfig& config, std::uint64_t seed) {
   check(config);
   std::vector<SiteData> sites;
   if (one_file_per_site(config)) {
     for (const std::string& name : config.sites) {
-      const Pool own = read_own(config, name);
+      const Pool own = read_own(config, name, {});
       sites.push_back(make_site(config, seed, name, own, 0));
       const Shape shape = sites.back().train.features.shape();
       require(sites.back().feature_names == sites.front().feature_names &&
@@ -194,18 +199,18 @@ std::vector<SiteData> load_sites(const DataConfig& config, std::uint64_t seed) {
     }
     return sites;
   }
-  const Pool pool = read_pooled(config, seed);
-  for (std::size_t i = 0; i < config.sites.size(); ++i)
-    sites.push_back(make_site(config, seed, config.sites[i], pool, i));
+  const Pool pool = read_pooled(config, seed, {});
+  for (std::size_t i = 0; i < config.sites.size(); ++i) sites.push_back(make_site(config, seed, config.sites[i], pool, i));
   return sites;
 }
 
-SiteData load_site(const DataConfig& config, std::uint64_t seed, const std::string& site) {
-  check(config);
-  const auto at = std::find(config.sites.begin(), config.sites.end(), site);
-  require(at != config.sites.end(), Errc::kConfig, "data.sites does not name site '" + site + "'");
-  if (one_file_per_site(config)) return make_site(config, seed, site, read_own(config, site), 0);
-  return make_site(config, seed, site, read_pooled(config, seed), static_cast<std::size_t>(at - config.sites.begin()));
+SiteData load_site(const DataConfig& config, std::uint64_t seed, const std::string& site) { return load(config, seed, site, {}); }
+
+SiteData load_columns(const DataConfig& config, std::uint64_t seed, const std::string& site,
+                      const std::vector<std::string>& columns) {
+  require(config.table.has_value(), Errc::kConfig, "only the features of a table can be divided by column");
+  require(!columns.empty(), Errc::kConfig, "a party of a vertical study needs at least one column");
+  return load(config, seed, site, columns);
 }
 
 }  // namespace sutura

@@ -13,11 +13,9 @@ namespace {
 
 constexpr double kSmallestProbability = 1e-15;
 
-void check(std::span<const float> values, std::span<const std::int32_t> labels, std::int64_t classes,
-           std::size_t width) {
+void check(std::span<const float> values, std::span<const std::int32_t> labels, std::int64_t classes, std::size_t width) {
   require(!labels.empty(), Errc::kInvalidArgument, "a metric of no records");
-  require(values.size() == labels.size() * width, Errc::kInvalidArgument,
-          "a metric of scores and labels of unequal length");
+  require(values.size() == labels.size() * width, Errc::kInvalidArgument, "a metric of scores and labels of unequal length");
   require(std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }), Errc::kInvalidArgument,
           "a metric of scores that are not finite");
   require(std::all_of(labels.begin(), labels.end(), [&](std::int32_t y) { return y >= 0 && y < classes; }),
@@ -95,8 +93,7 @@ std::optional<Auc> auc(std::span<const float> scores, std::span<const std::int32
 
   std::vector<float> pooled = positive;
   pooled.insert(pooled.end(), negative.begin(), negative.end());
-  const std::vector<double> rank = mid_ranks(pooled), rank_positive = mid_ranks(positive),
-                            rank_negative = mid_ranks(negative);
+  const std::vector<double> rank = mid_ranks(pooled), rank_positive = mid_ranks(positive), rank_negative = mid_ranks(negative);
   // Structural components: each record's mean of "positive above negative" over the other class.
   std::vector<double> v10(positive.size()), v01(negative.size());
   double sum = 0.0;
@@ -122,8 +119,7 @@ double accuracy(std::span<const float> scores, std::span<const std::int32_t> lab
   return static_cast<double>(right) / static_cast<double>(scores.size());
 }
 
-std::optional<double> balanced_accuracy(std::span<const float> scores, std::span<const std::int32_t> labels,
-                                        double threshold) {
+std::optional<double> balanced_accuracy(std::span<const float> scores, std::span<const std::int32_t> labels, double threshold) {
   check_binary(scores, labels);
   double records[2] = {0.0, 0.0}, right[2] = {0.0, 0.0};
   for (std::size_t i = 0; i < scores.size(); ++i) {
@@ -175,8 +171,7 @@ double log_loss(std::span<const float> probabilities, std::span<const std::int32
   return sum / static_cast<double>(labels.size());
 }
 
-double accuracy_of_classes(std::span<const float> probabilities, std::span<const std::int32_t> labels,
-                           std::int64_t classes) {
+double accuracy_of_classes(std::span<const float> probabilities, std::span<const std::int32_t> labels, std::int64_t classes) {
   check_classes(probabilities, labels, classes);
   const auto width = static_cast<std::size_t>(classes);
   std::int64_t right = 0;
@@ -214,14 +209,16 @@ double macro_f1(std::span<const float> probabilities, std::span<const std::int32
     either[predicted] += 1.0;
     either[label] += 1.0;
   }
-  double sum = 0.0;
-  for (std::size_t c = 0; c < width; ++c)
-    if (either[c] > 0.0) sum += 2.0 * right[c] / either[c];
-  return sum / static_cast<double>(classes);
+  double sum = 0.0, occurring = 0.0;
+  for (std::size_t c = 0; c < width; ++c) {
+    if (either[c] == 0.0) continue;
+    sum += 2.0 * right[c] / either[c];
+    occurring += 1.0;
+  }
+  return sum / occurring;
 }
 
-double log_loss_of_classes(std::span<const float> probabilities, std::span<const std::int32_t> labels,
-                           std::int64_t classes) {
+double log_loss_of_classes(std::span<const float> probabilities, std::span<const std::int32_t> labels, std::int64_t classes) {
   check_classes(probabilities, labels, classes);
   double sum = 0.0;
   for (std::size_t i = 0; i < labels.size(); ++i)
@@ -231,8 +228,7 @@ double log_loss_of_classes(std::span<const float> probabilities, std::span<const
 
 double mean_squared_error(std::span<const float> predictions, std::span<const float> targets) {
   require(!targets.empty(), Errc::kInvalidArgument, "a metric of no records");
-  require(predictions.size() == targets.size(), Errc::kInvalidArgument,
-          "a metric of predictions and targets of unequal length");
+  require(predictions.size() == targets.size(), Errc::kInvalidArgument, "a metric of predictions and targets of unequal length");
   double sum = 0.0;
   for (std::size_t i = 0; i < targets.size(); ++i) {
     const double d = static_cast<double>(predictions[i]) - static_cast<double>(targets[i]);

@@ -23,8 +23,7 @@ std::optional<Auc> auc(std::span<const float> scores, std::span<const std::int32
 /// Share of records on the right side: class 1 where score >= threshold.
 double accuracy(std::span<const float> scores, std::span<const std::int32_t> labels, double threshold = 0.5);
 /// Mean of sensitivity and specificity at a threshold.
-std::optional<double> balanced_accuracy(std::span<const float> scores, std::span<const std::int32_t> labels,
-                                        double threshold);
+std::optional<double> balanced_accuracy(std::span<const float> scores, std::span<const std::int32_t> labels, double threshold);
 /// The threshold with the best balanced accuracy, half-way between two neighbouring scores; the largest on a tie. To be
 /// chosen on validation records and used on others.
 std::optional<double> best_balanced_threshold(std::span<const float> scores, std::span<const std::int32_t> labels);
@@ -36,16 +35,14 @@ double log_loss(std::span<const float> probabilities, std::span<const std::int32
 
 // Several classes: `probabilities` is [N, classes], row by row.
 /// Share of records whose largest probability is the label's; the first class wins a tie.
-double accuracy_of_classes(std::span<const float> probabilities, std::span<const std::int32_t> labels,
-                           std::int64_t classes);
+double accuracy_of_classes(std::span<const float> probabilities, std::span<const std::int32_t> labels, std::int64_t classes);
 /// Unweighted mean of the one-versus-rest AUC; std::nullopt when a class is absent.
-std::optional<double> macro_auc(std::span<const float> probabilities, std::span<const std::int32_t> labels,
-                                std::int64_t classes);
-/// Unweighted mean over classes of F1 = 2 TP / (2 TP + FP + FN); a class never seen and never predicted counts 0.
+std::optional<double> macro_auc(std::span<const float> probabilities, std::span<const std::int32_t> labels, std::int64_t classes);
+/// Unweighted mean over classes of F1 = 2 TP / (2 TP + FP + FN). A class that occurs among the labels or the predictions
+/// alone counts 0; one that occurs in neither is left out of the mean. The first class wins a tie, as for accuracy.
 double macro_f1(std::span<const float> probabilities, std::span<const std::int32_t> labels, std::int64_t classes);
 /// As log_loss; rows are used as they are, not scaled to sum 1.
-double log_loss_of_classes(std::span<const float> probabilities, std::span<const std::int32_t> labels,
-                           std::int64_t classes);
+double log_loss_of_classes(std::span<const float> probabilities, std::span<const std::int32_t> labels, std::int64_t classes);
 
 double mean_squared_error(std::span<const float> predictions, std::span<const float> targets);
 

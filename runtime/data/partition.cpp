@@ -111,8 +111,7 @@ Assignment partition_by_label_skew(const Units& units, std::size_t sites, double
           "a partition by label skew needs a site and a concentration above 0");
   Assignment out(sites);
   for (const auto& [label, members] : shuffled_by_class(units, seed, "partition")) {
-    const std::vector<double> shares =
-        dirichlet(sites, alpha, {seed, "partition:skew", static_cast<std::uint64_t>(label)});
+    const std::vector<double> shares = dirichlet(sites, alpha, {seed, "partition:skew", static_cast<std::uint64_t>(label)});
     const std::vector<std::size_t> ends = cut_points(shares, members.size());
     for (std::size_t site = 0, at = 0; site < sites; ++site)
       for (; at < ends[site]; ++at) put(units, members[at], out[site]);
@@ -123,8 +122,8 @@ Assignment partition_by_label_skew(const Units& units, std::size_t sites, double
 
 Split split_units(const Units& units, double validation_fraction, double test_fraction, std::uint64_t seed,
                   std::string_view site) {
-  require(validation_fraction >= 0.0 && test_fraction >= 0.0 && validation_fraction + test_fraction < 1.0,
-          Errc::kInvalidArgument, "split fractions lie in [0, 1) and leave something to train on");
+  require(validation_fraction >= 0.0 && test_fraction >= 0.0 && validation_fraction + test_fraction < 1.0, Errc::kInvalidArgument,
+          "split fractions lie in [0, 1) and leave something to train on");
   Split out;
   // Cumulative over classes: each class gets its share rounded up or down and the total is the rounded total.
   std::size_t seen = 0, given_test = 0, given_validation = 0;
@@ -140,6 +139,27 @@ Split split_units(const Units& units, double validation_fraction, double test_fr
       put(units, members[i], i < test ? out.test : i < test + validation ? out.validation : out.train);
   }
   for (auto* list : {&out.train, &out.validation, &out.test}) std::sort(list->begin(), list->end());
+  return out;
+}
+
+Split split_by_fold(const Units& units, std::int64_t folds, std::int64_t fold, double validation_fraction, std::uint64_t seed,
+                    std::string_view site) {
+  require(folds >= 2 && fold >= 0 && fold < folds, Errc::kInvalidArgument, "a fold is one of two or more");
+  Units others;
+  std::vector<std::int64_t> test;
+  std::int64_t next = 0;
+  for (const auto& [label, members] : shuffled_by_class(units, seed, "folds:" + std::string(site)))
+    for (const std::size_t unit : members) {
+      if (next++ % folds == fold) {
+        put(units, unit, test);
+        continue;
+      }
+      others.records.push_back(units.records[unit]);
+      others.strata.push_back(label);
+    }
+  Split out = split_units(others, validation_fraction, 0.0, seed, site);
+  std::sort(test.begin(), test.end());
+  out.test = std::move(test);
   return out;
 }
 

@@ -42,6 +42,14 @@ struct Split {
 Split split_units(const Units& units, double validation_fraction, double test_fraction, std::uint64_t seed,
                   std::string_view site);
 
+/// As split_units, for cross-validation: the test records are part `fold` of `folds` parts of the units, dealt out class
+/// by class so that a class's units, and all units, differ by at most one between parts; validation records are that
+/// share of the other units.
+/// Numbers: the parts are disjoint, cover all units and do not depend on `fold`; all is a pure function of the arguments.
+/// Errors: kInvalidArgument unless 2 <= folds and 0 <= fold < folds.
+Split split_by_fold(const Units& units, std::int64_t folds, std::int64_t fold, double validation_fraction, std::uint64_t seed,
+                    std::string_view site);
+
 /// Logarithm of a Gamma(alpha, 1) variate; in logarithms a small alpha cannot underflow.
 /// Source: Marsaglia, Tsang 2000, "A simple method for generating gamma variables" (with their boost for alpha < 1).
 double log_gamma_variate(double alpha, PhiloxStream& stream);

@@ -5,38 +5,20 @@
 #include <cmath>
 #include <set>
 
+#include "tests/data/same_site.h"
 #include "tests/data/scratch.h"
 
 namespace sutura {
 namespace {
 
+using testing::classes;
 using ::testing::ElementsAre;
+using testing::expect_same;
 using ::testing::HasSubstr;
 using testing::kCanary;
 using testing::message_of;
-using testing::npy;
-using testing::Packing;
 using testing::Scratch;
-using testing::write_zip;
-
-std::vector<float> values(const Tensor& t) { return {t.f32().begin(), t.f32().end()}; }
-std::vector<std::int32_t> classes(const Tensor& t) {
-  return {t.as<std::int32_t>().begin(), t.as<std::int32_t>().end()};
-}
-
-void expect_same(const SiteData& a, const SiteData& b) {
-  EXPECT_EQ(a.name, b.name);
-  EXPECT_EQ(a.classes, b.classes);
-  EXPECT_EQ(a.feature_names, b.feature_names);
-  EXPECT_EQ(a.scaling.centre, b.scaling.centre);
-  EXPECT_EQ(a.scaling.scale, b.scaling.scale);
-  EXPECT_EQ(a.scaling.from_records, b.scaling.from_records);
-  for (const auto split : {&SiteData::train, &SiteData::validation, &SiteData::test}) {
-    EXPECT_EQ((a.*split).features.shape(), (b.*split).features.shape());
-    EXPECT_EQ(values((a.*split).features), values((b.*split).features));
-    EXPECT_EQ(classes((a.*split).labels), classes((b.*split).labels));
-  }
-}
+using testing::values;
 
 class TableOfPatients : public ::testing::Test {
  protected:
@@ -135,8 +117,54 @@ TEST_F(TableOfPatients, EachSiteMayHaveItsOwnFile) {
   EXPECT_THAT(message_of(Errc::kData, [&] { load_site(config_, 4, "south"); }), HasSubstr("south.csv"));
   scratch_.write("south.csv", "other,y\n1,a\n2,b\n3,a\n4,b\n5,a\n");
   config_.table->features = {};
-  EXPECT_THAT(message_of(Errc::kData, [&] { load_sites(config_, 4); }),
-              HasSubstr("differ from those of the first site"));
+  EXPECT_THAT(message_of(Errc::kData, [&] { load_sites(config_, 4); }), HasSubstr("differ from those of the first site"));
+}
+
+TEST_F(TableOfPatients, FoldsTakeTurnsAsTestRecords) {
+  config_.test_fraction = 0.0;
+  config_.folds = 3;
+  for (const bool own_files : {false, true}) {
+    if (own_files) config_.table->path = scratch_.path("{site}.csv");
+    std::map<std::string, std::multiset<std::int64_t>> tested;
+    std::map<std::string, std::int64_t> held;
+    for (config_.fold = 0; config_.fold < 3; ++config_.fold)
+      for (const SiteData& site : load_sites(config_, 4)) {
+        tested[site.name].insert(site.test.source_rows.begin(), site.test.source_rows.end());
+        held[site.name] = site.train.size() + site.validation.size() + site.test.size();
+        EXPECT_NEAR(static_cast<double>(site.test.size()), static_cast<double>(held[site.name]) / 3, 1.0);
+        EXPECT_NEAR(static_cast<double>(site.validation.size()), 0.1 * static_cast<double>(held[site.name]) * 2 / 3, 1.0);
+        expect_same(load_site(config_, 4, site.name), site);
+      }
+    for (const auto& [site, rows] : tested) {
+      EXPECT_EQ(static_cast<std::int64_t>(rows.size()), held[site]);
+      EXPECT_EQ(std::set(rows.begin(), rows.end()).size(), rows.size());
+    }
+  }
+}
+
+TEST_F(TableOfPatients, APartyOfASharedTableLoadsItsColumnsAlone) {
+  std::string text = "number,second,word,y\n";
+  for (int i = 0; i < 90; ++i)
+    text += std::to_string(i) + "," + std::to_string(i * i) + (i % 4 ? ",u" : ",v") + (i % 2 ? ",a\n" : ",b\n");
+  config_.table->path = scratch_.write("pooled.csv", text);
+  config_.table->features = {};
+  config_.table->categories = {{"word", {"u", "v"}}};
+  for (const Standardize by : {Standardize::kNone, Standardize::kTraining, Standardize::kConstants}) {
+    config_.standardize = by;
+    if (by == Standardize::kConstants) config_.centre = {10.0, 2000.0}, config_.scale = {2.0, 100.0};
+    const SiteData whole = load_site(config_, 4, "south");
+    for (const auto& columns : {std::vector<std::string>{"word", "second"}, {"number"}, {"second"}}) {
+      const SiteData own = load_columns(config_, 4, "south", columns);
+      expect_same(own, select_columns(whole, columns));
+      EXPECT_EQ(own.train.source_rows, whole.train.source_rows);
+      EXPECT_EQ(own.source_digest, whole.source_digest);
+    }
+  }
+  message_of(Errc::kConfig, [&] { load_columns(config_, 4, "south", {"y"}); });
+  message_of(Errc::kConfig, [&] { load_columns(config_, 4, "south", {"second", "second"}); });
+  message_of(Errc::kConfig, [&] { load_columns(config_, 4, "south", {}); });
+  config_.centre = {10.0, 20.0, 30.0};
+  EXPECT_THAT(message_of(Errc::kConfig, [&] { load_columns(config_, 4, "south", {"second"}); }), HasSubstr("1 value or 2"));
 }
 
 TEST_F(TableOfPatients, GroupsDoNotCrossSplits) {
@@ -189,6 +217,11 @@ TEST_F(TableOfPatients, SettingsThatContradictEachOtherAreRefused) {
   refused([](DataConfig& c) { c.validation_fraction = 0.8; }, "sum below 1");
   refused([](DataConfig& c) { c.test_fraction = -0.1; }, "sum below 1");
   refused([](DataConfig& c) { c.test_fraction = std::nan(""); }, "sum below 1");
+  refused([](DataConfig& c) { c.folds = 3; }, "excludes a test fraction");
+  refused([](DataConfig& c) { c.test_fraction = 0, c.folds = 1; }, "at least 2");
+  refused([](DataConfig& c) { c.test_fraction = 0, c.folds = -3; }, "at least 2");
+  refused([](DataConfig& c) { c.test_fraction = 0, c.folds = c.fold = 3; }, "0..folds-1");
+  refused([](DataConfig& c) { c.fold = 1; }, "0..folds-1");
   refused([](DataConfig& c) { c.partition = PartitionBy::kColumn; }, "a column is named exactly when");
   refused([](DataConfig& c) { c.partition_column = "hospital"; }, "a column is named exactly when");
   refused([](DataConfig& c) { c.partition_alpha = 0.0; }, "alpha must be > 0");
@@ -224,153 +257,6 @@ TEST_F(TableOfPatients, UnusableTablesAreRefused) {
           "row 4, column 'hospital': not one of data.sites");
 }
 
-class ArraysOfImages : public ::testing::Test {
- protected:
-  ArraysOfImages() {
-    config_.arrays = ArraysConfig{};
-    config_.arrays->path = scratch_.path("d.npz");
-    config_.arrays->train_features = "x";
-    config_.arrays->train_labels = "y";
-    config_.arrays->divide_by = 2.0;
-    config_.sites = {"one", "two"};
-    // 12 images of 2x3: every pixel of image i is i.
-    for (char i = 0; i < 12; ++i) pixels_ += std::string(6, i);
-    members_ = {{"x.npy", npy("'|u1'", "(12, 2, 3)", pixels_)},
-                {"y.npy", npy("'|u1'", "(12, 1)", std::string("\0\1\0\1\0\1\0\1\0\1\0\1", 12))},
-                {"vx.npy", npy("'|u1'", "(4, 2, 3)", pixels_.substr(0, 24))},
-                {"vy.npy", npy("'|u1'", "(4,)", std::string("\0\1\0\1", 4))}};
-    write();
-  }
-  void write() { write_zip(config_.arrays->path, members_, Packing::kDeflate); }
-  std::string error() {
-    write();
-    return message_of(Errc::kData, [&] { load_sites(config_, 4); });
-  }
-  Scratch scratch_;
-  DataConfig config_;
-  std::string pixels_;
-  std::map<std::string, std::string> members_;
-};
-
-TEST_F(ArraysOfImages, GetAChannelAreDividedAndDealtOut) {
-  const auto sites = load_sites(config_, 4);
-  std::set<float> seen;
-  for (const SiteData& site : sites) {
-    EXPECT_EQ(site.train.features.shape(), Shape({6, 2, 3, 1}));
-    EXPECT_EQ(site.validation.size(), 0);
-    EXPECT_EQ(site.classes, 2);
-    for (std::int64_t i = 0; i < 6; ++i) {
-      const Tensor image = site.train.features.rows(i, 1);  // [1, 2, 3, 1]
-      const float v = image.f32()[0];
-      for (const float p : image.f32()) EXPECT_EQ(p, v);
-      EXPECT_EQ(classes(site.train.labels)[static_cast<std::size_t>(i)], static_cast<int>(v * 2) % 2);
-      seen.insert(v * 2);
-    }
-    expect_same(load_site(config_, 4, site.name), site);
-  }
-  EXPECT_EQ(seen.size(), 12u);
-}
-
-TEST_F(ArraysOfImages, GivenSplitsAreDealtOutAndOthersAreCutFromTraining) {
-  config_.arrays->validation_features = "vx";
-  config_.arrays->validation_labels = "vy";
-  config_.test_fraction = 1.0 / 3.0;
-  for (const SiteData& site : load_sites(config_, 4)) {
-    EXPECT_EQ(site.train.size(), 4);
-    EXPECT_EQ(site.test.size(), 2);
-    EXPECT_EQ(site.validation.size(), 2);
-    EXPECT_THAT(classes(site.validation.labels), ::testing::UnorderedElementsAre(0, 1));
-  }
-}
-
-TEST_F(ArraysOfImages, LayoutDecidesTheShape) {
-  const auto shape = [&](const char* dims, std::optional<Layout> layout) {
-    members_["x.npy"] = npy("'|u1'", dims, pixels_);
-    write();
-    config_.arrays->layout = layout;
-    return load_sites(config_, 4)[0].train.features.shape();
-  };
-  EXPECT_EQ(shape("(12, 6)", std::nullopt), Shape({6, 6}));
-  EXPECT_EQ(shape("(12, 6)", Layout::kSignals), Shape({6, 1, 6, 1}));
-  EXPECT_EQ(shape("(12, 2, 3)", Layout::kSignals), Shape({6, 1, 2, 3}));
-  EXPECT_EQ(shape("(12, 2, 3)", Layout::kRows), Shape({6, 6}));
-  EXPECT_EQ(shape("(12, 2, 1, 3)", std::nullopt), Shape({6, 2, 1, 3}));
-  for (const auto& [dims, layout] : {std::pair{"(12, 6)", Layout::kImages}, {"(12, 2, 1, 3)", Layout::kSignals}})
-    message_of(Errc::kData, [&, d = dims, l = layout] { shape(d, l); });
-}
-
-TEST_F(ArraysOfImages, GroupsKeepRecordsTogether) {
-  members_["g.npy"] = npy("'<i2'", "(12,)", testing::raw<std::int16_t>({9, 9, 9, 9, -4, -4, -4, -4, 7, 7, 7, 7}));
-  write();
-  config_.arrays->train_groups = "g";
-  const auto sites = load_sites(config_, 4);
-  std::map<int, std::set<std::string>> homes;
-  for (const SiteData& site : sites)
-    for (std::int64_t i = 0; i < site.train.size(); ++i)
-      homes[static_cast<int>(site.train.features.rows(i, 1).f32()[0] * 2) / 4].insert(site.name);
-  ASSERT_EQ(homes.size(), 3u);
-  for (const auto& [group, at] : homes) EXPECT_EQ(at.size(), 1u);
-}
-
-TEST_F(ArraysOfImages, WithZeroClassesLabelsAreTargets) {
-  config_.arrays->classes = 0;
-  members_["y.npy"] = npy("'<f4'", "(12,)", testing::raw<float>({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}));
-  write();
-  const auto sites = load_sites(config_, 4);
-  for (std::int64_t i = 0; i < 6; ++i)
-    EXPECT_EQ(sites[0].train.labels.f32()[static_cast<std::size_t>(i)],
-              2 * sites[0].train.features.rows(i, 1).f32()[0]);
-}
-
-TEST_F(ArraysOfImages, UnusableArraysNameFileAndMember) {
-  const std::string file = config_.arrays->path.string();
-  members_["y.npy"] = npy("'|u1'", "(11,)", std::string(11, '\1'));
-  EXPECT_EQ(error(), file + ", member x: 12 records, but y has 11");
-  members_["y.npy"] = npy("'|u1'", "(12,)", std::string("\0\1\0\1\0\1\0\1\0\1\0\2", 12));
-  EXPECT_EQ(error(), file + ", member y: record 11 has a label outside 0..1");
-  members_["y.npy"] = npy("'|i1'", "(12,)", std::string("\0\1\0\1\0\1\0\1\0\1\xff\1", 12));
-  EXPECT_EQ(error(), file + ", member y: record 10 has a label outside 0..1");
-  members_["y.npy"] = npy("'|u1'", "(12,)", std::string(12, '\1'));
-  EXPECT_EQ(error(), file + ", member x: all records are of one class");
-  members_["y.npy"] = npy("'|u1'", "(6, 2)", std::string(12, '\1'));
-  EXPECT_THAT(error(), HasSubstr("member y: expected one value per record, got [6, 2]"));
-  members_["y.npy"] = npy("'<f4'", "(3,)", std::string(12, '\0'));
-  members_["x.npy"] = npy("'|u1'", "(3, 24)", pixels_);
-  EXPECT_THAT(error(), HasSubstr("member y: expected whole numbers"));
-  members_["x.npy"] = npy("'|u1'", "(0, 2, 3)", "");
-  EXPECT_EQ(error(), file + ", member x: holds no records");
-  members_["x.npy"] = npy("'|u1'", "(72,)", pixels_);
-  EXPECT_THAT(error(), HasSubstr("member x: features have two to four dimensions"));
-}
-
-TEST_F(ArraysOfImages, SplitsOfAnotherShapeAreRefused) {
-  config_.arrays->validation_features = "vx";
-  config_.arrays->validation_labels = "vy";
-  members_["vx.npy"] = npy("'|u1'", "(4, 3, 2)", pixels_.substr(0, 24));
-  EXPECT_THAT(error(), HasSubstr("member vx: records of shape [1, 3, 2, 1], those for training have [1, 2, 3, 1]"));
-}
-
-TEST_F(ArraysOfImages, SettingsThatContradictEachOtherAreRefused) {
-  const auto refused = [&](auto change) {
-    DataConfig c = config_;
-    change(c);
-    message_of(Errc::kConfig, [&] { load_sites(c, 4); });
-  };
-  refused([](DataConfig& c) { c.arrays->train_labels.clear(); });
-  refused([](DataConfig& c) { c.arrays->validation_features = "vx"; });
-  refused([](DataConfig& c) { c.arrays->divide_by = 0.0; });
-  refused([](DataConfig& c) { c.arrays->classes = 1; });
-  refused([](DataConfig& c) {
-    c.arrays->validation_features = "vx";
-    c.arrays->validation_labels = "vy";
-    c.validation_fraction = 0.1;
-  });
-  refused([](DataConfig& c) {
-    c.partition = PartitionBy::kColumn;
-    c.partition_column = std::string("x");
-  });
-}
-
 TEST(SelectColumns, GivesAPartyItsFeaturesInItsOrder) {
   const Scratch scratch;
   DataConfig config;
@@ -397,9 +283,9 @@ TEST(SelectColumns, GivesAPartyItsFeaturesInItsOrder) {
     ASSERT_EQ((part.*split).features.shape(), Shape({2, 4}));
     for (std::size_t i = 0; i < 2; ++i) {
       const auto from = values((whole.*split).features), to = values((part.*split).features);
-      EXPECT_THAT(std::vector(to.begin() + 4 * static_cast<std::ptrdiff_t>(i),
-                              to.begin() + 4 * static_cast<std::ptrdiff_t>(i) + 4),
-                  ElementsAre(from[5 * i + 3], from[5 * i + 4], from[5 * i + 1], from[5 * i + 2]));
+      EXPECT_THAT(
+          std::vector(to.begin() + 4 * static_cast<std::ptrdiff_t>(i), to.begin() + 4 * static_cast<std::ptrdiff_t>(i) + 4),
+          ElementsAre(from[5 * i + 3], from[5 * i + 4], from[5 * i + 1], from[5 * i + 2]));
     }
   }
   message_of(Errc::kConfig, [&] { select_columns(whole, {"y"}); });

@@ -27,12 +27,9 @@ std::vector<std::int64_t> range(std::int64_t n) {
   std::iota(r.begin(), r.end(), 0);
   return r;
 }
-Units single(const std::vector<std::int32_t>& y) {
-  return make_units(range(static_cast<std::int64_t>(y.size())), y, {});
-}
+Units single(const std::vector<std::int32_t>& y) { return make_units(range(static_cast<std::int64_t>(y.size())), y, {}); }
 std::int64_t count(const std::vector<std::int64_t>& records, const std::vector<std::int32_t>& y, std::int32_t label) {
-  return std::count_if(records.begin(), records.end(),
-                       [&](std::int64_t r) { return y[static_cast<std::size_t>(r)] == label; });
+  return std::count_if(records.begin(), records.end(), [&](std::int64_t r) { return y[static_cast<std::size_t>(r)] == label; });
 }
 std::vector<std::int64_t> joined(const Assignment& a) {
   std::vector<std::int64_t> all;
@@ -77,8 +74,7 @@ TEST(Partition, ByTextFollowsTheColumn) {
   const auto place = [](std::int64_t r) { return "t.csv row " + std::to_string(r + 2); };
   EXPECT_THAT(partition_by_text(texts, sites, place), ElementsAre(ElementsAre(1), ElementsAre(0, 2)));
   const std::vector<std::string> strange{"south", std::string(testing::kCanary)};
-  EXPECT_EQ(message_of(Errc::kData, [&] { partition_by_text(strange, sites, place); }),
-            "t.csv row 3: not one of data.sites");
+  EXPECT_EQ(message_of(Errc::kData, [&] { partition_by_text(strange, sites, place); }), "t.csv row 3: not one of data.sites");
 }
 
 TEST(Partition, LabelSkewIsCompleteAndGrowsAsAlphaFalls) {
@@ -149,11 +145,63 @@ TEST(Split, IsCompleteDisjointAndStratifiedWithinOneRecord) {
   }
 }
 
+TEST(Folds, AreDisjointStratifiedAndCoverEverything) {
+  for (const std::int64_t n : {5, 23, 100, 997}) {
+    const auto y = classes_of(n);
+    Assignment parts;
+    for (std::int64_t fold = 0; fold < 5; ++fold) {
+      const Split s = split_by_fold(single(y), 5, fold, 0.2, 9, "north");
+      EXPECT_EQ(joined({s.train, s.validation, s.test}), range(n));
+      EXPECT_NEAR(static_cast<double>(s.validation.size()), 0.2 * static_cast<double>(n - std::ssize(s.test)), 0.5 + 1e-9);
+      parts.push_back(s.test);
+    }
+    EXPECT_EQ(joined(parts), range(n));  // each record is in exactly one
+    for (std::int32_t label = 0; label < 3; ++label) {
+      std::vector<std::int64_t> held;
+      for (const auto& part : parts) held.push_back(count(part, y, label));
+      EXPECT_LE(*std::max_element(held.begin(), held.end()) - *std::min_element(held.begin(), held.end()), 1);
+    }
+    const auto [least, most] =
+        std::minmax_element(parts.begin(), parts.end(), [](const auto& p, const auto& q) { return p.size() < q.size(); });
+    EXPECT_LE(most->size() - least->size(), 1u);
+  }
+}
+
+TEST(Folds, ArePureFunctionsOfSeedAndSite) {
+  const auto y = classes_of(100);
+  const auto test = [&](std::int64_t fold, double validation, std::uint64_t seed, const char* site) {
+    return split_by_fold(single(y), 4, fold, validation, seed, site).test;
+  };
+  EXPECT_EQ(test(1, 0.2, 1, "north"), test(1, 0.2, 1, "north"));
+  EXPECT_EQ(test(1, 0.2, 1, "north"), test(1, 0.0, 1, "north"));  // validation is taken from the rest
+  EXPECT_NE(test(1, 0.2, 1, "north"), test(1, 0.2, 2, "north"));
+  EXPECT_NE(test(1, 0.2, 1, "north"), test(1, 0.2, 1, "south"));
+  EXPECT_NE(test(1, 0.2, 1, "north"), test(2, 0.2, 1, "north"));
+  for (const auto& [folds, fold] : {std::pair{1, 0}, {0, 0}, {4, 4}, {4, -1}})
+    message_of(Errc::kInvalidArgument, [&, f = folds, i = fold] { split_by_fold(single(y), f, i, 0.1, 1, "north"); });
+}
+
+TEST(Folds, GroupsStayTogether) {
+  const auto y = classes_of(300);
+  std::vector<std::int64_t> groups;
+  for (std::int64_t i = 0; i < 300; ++i) groups.push_back(i * 7 % 90);
+  const auto splits_of_groups = [&](const Units& units) {
+    const Split s = split_by_fold(units, 5, 3, 0.2, 9, "north");
+    std::vector<std::set<int>> of(90);
+    int which = 0;
+    for (const auto* part : {&s.train, &s.validation, &s.test}) {
+      for (const std::int64_t r : *part) of[static_cast<std::size_t>(groups[static_cast<std::size_t>(r)])].insert(which);
+      ++which;
+    }
+    return std::max_element(of.begin(), of.end(), [](auto& a, auto& b) { return a.size() < b.size(); })->size();
+  };
+  EXPECT_EQ(splits_of_groups(make_units(range(300), y, groups)), 1u);
+  EXPECT_GT(splits_of_groups(single(y)), 1u);  // control
+}
+
 TEST(Split, DependsOnSeedAndSite) {
   const auto y = classes_of(100);
-  const auto test = [&](std::uint64_t seed, const char* site) {
-    return split_units(single(y), 0.2, 0.2, seed, site).test;
-  };
+  const auto test = [&](std::uint64_t seed, const char* site) { return split_units(single(y), 0.2, 0.2, seed, site).test; };
   EXPECT_EQ(test(1, "north"), test(1, "north"));
   EXPECT_NE(test(1, "north"), test(2, "north"));
   EXPECT_NE(test(1, "north"), test(1, "south"));
