@@ -63,6 +63,7 @@ void check(const DataConfig& config) {
   std::set<std::string_view> seen;
   for (const std::string& site : config.sites)
     require(!site.empty() && seen.insert(site).second, Errc::kConfig, "data.sites: a name is empty or listed twice");
+  require(!config.table || !config.table->label.empty(), Errc::kConfig, "data.table.label: name the column of the labels");
   require(!config.table || !may_miss(*config.table) || config.standardize != Standardize::kNone, Errc::kConfig,
           "data.table.missing_columns needs data.standardize: a missing value takes the centre of its column");
   check_splits(config);

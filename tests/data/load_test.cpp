@@ -217,6 +217,7 @@ TEST_F(TableOfPatients, SettingsThatContradictEachOtherAreRefused) {
   refused([](DataConfig& c) { c.validation_fraction = 0.8; }, "sum below 1");
   refused([](DataConfig& c) { c.test_fraction = -0.1; }, "sum below 1");
   refused([](DataConfig& c) { c.test_fraction = std::nan(""); }, "sum below 1");
+  refused([](DataConfig& c) { c.table->label = "", c.table->classes = {}, c.table->id = "number"; }, "data.table.label");
   refused([](DataConfig& c) { c.folds = 3; }, "excludes a test fraction");
   refused([](DataConfig& c) { c.test_fraction = 0, c.folds = 1; }, "at least 2");
   refused([](DataConfig& c) { c.test_fraction = 0, c.folds = -3; }, "at least 2");

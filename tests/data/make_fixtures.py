@@ -70,11 +70,13 @@ def classes_case(name, probabilities, labels):
     p = np.asarray(probabilities, dtype=np.float32).astype(np.float64)
     n, classes = p.shape
     one_hot = np.eye(classes)[labels]
+    has_all = len(set(labels)) == classes  # else there is no one-versus-rest area for some class
     return {
         "name": name, "classes": classes, "probabilities": p.ravel().tolist(), "labels": np.asarray(labels).tolist(),
-        "macro_auc": metrics.roc_auc_score(one_hot, p, average="macro"),
+        "macro_auc": metrics.roc_auc_score(one_hot, p, average="macro") if has_all else None,
         "accuracy": metrics.accuracy_score(labels, p.argmax(axis=1)),
-        "macro_f1": metrics.f1_score(labels, p.argmax(axis=1), average="macro", labels=range(classes), zero_division=0),
+        # By default scikit-learn averages over the classes that occur among labels or predictions.
+        "macro_f1": metrics.f1_score(labels, p.argmax(axis=1), average="macro", zero_division=0),
         "log_loss": float(-np.log(np.clip(p[np.arange(n), labels], 1e-15, 1 - 1e-15)).mean()),
     }
 
@@ -90,6 +92,7 @@ def main():
     softmax = lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     five = random.integers(0, 5, size=120)
     three = np.array([0, 1, 2] * 10)
+    other = np.random.default_rng(7)
     regression = random.normal(size=30).astype(np.float32), random.normal(size=30).astype(np.float32)
     cases = {
         "binary": [
@@ -105,6 +108,9 @@ def main():
             classes_case("five", softmax(random.normal(size=(120, 5)) + 1.5 * np.eye(5)[five]), five),
             classes_case("three, one never predicted",
                          softmax(random.normal(size=(30, 3)) + np.array([0.0, 1.0, -9.0])), three),
+            classes_case("five, one neither seen nor predicted, one only predicted, one only seen",
+                         softmax(other.normal(size=(40, 5)) + np.array([1.0, -9.0, -9.0, 1.0, 1.0])),
+                         np.array([0, 0, 2, 4] * 10)),
         ],
         "regression": {"predictions": regression[0].tolist(), "targets": regression[1].tolist(),
                        "mean_squared_error": metrics.mean_squared_error(regression[1].astype(np.float64),
