@@ -6,8 +6,14 @@ namespace sutura {
 namespace {
 
 nlohmann::json to_json(const Decision& d) {
-  return {{"event", d.event}, {"who", d.who},   {"round", d.round},             {"step", d.step},
-          {"turn", d.turn},   {"part", d.part}, {"instruction", d.instruction}, {"code", name(d.code)},
+  return {{"event", d.event},
+          {"who", d.who},
+          {"round", d.round},
+          {"step", d.step},
+          {"turn", d.turn},
+          {"part", d.part},
+          {"instruction", d.instruction},
+          {"code", name(d.code)},
           {"reason", d.reason}};
 }
 

@@ -26,7 +26,11 @@ OptimizerSettings optimizer_settings(const TrainingConfig& t) {
 }  // namespace
 
 Executor::Executor(const PartySetup& setup, Context& ctx)
-    : setup_(setup), ctx_(ctx), loss_(make_loss(setup.study.training.loss)), active_(setup.plan.lanes.size(), true), missing_(setup.plan.topology.parties.size(), false) {
+    : setup_(setup),
+      ctx_(ctx),
+      loss_(make_loss(setup.study.training.loss)),
+      active_(setup.plan.lanes.size(), true),
+      missing_(setup.plan.topology.parties.size(), false) {
   make_copies(setup_.study.seed);
 }
 
@@ -59,7 +63,8 @@ void Executor::permute_stored_labels(std::uint64_t variant) {
   for (auto& [key, rows] : store_) {
     const auto& [edge, lane, split] = key;
     if (split != Split::kTrain || !setup_.plan.edges[static_cast<std::size_t>(edge)].labels) continue;
-    rows = gather_rows(rows, permutation(rows.shape()[0], PhiloxStream(setup_.study.seed, "control:" + setup_.plan.lanes[lane], variant)));
+    rows = gather_rows(
+        rows, permutation(rows.shape()[0], PhiloxStream(setup_.study.seed, "control:" + setup_.plan.lanes[lane], variant)));
   }
 }
 
@@ -121,8 +126,9 @@ void Executor::load(int node, Work& w) {
   Tensor batch = gather_rows(features ? set.features : set.labels, setup_.planner.records(step, part));
   const std::int64_t shift = setup_.study.data.augment_shift;
   if (features && shift > 0 && step.purpose == Purpose::kTrain)
-    batch = shift_images(batch, shift, PhiloxStream(setup_.study.seed, "shift:" + setup_.plan.lanes[part.lane],
-                                                    step.id * 4096 + part.micro_batch));
+    batch =
+        shift_images(batch, shift,
+                     PhiloxStream(setup_.study.seed, "shift:" + setup_.plan.lanes[part.lane], step.id * 4096 + part.micro_batch));
   w.slots().values[node] = std::move(batch);
 }
 
@@ -208,14 +214,15 @@ void Executor::loss_and_gradient(int node, Work& w) {
   Slots& slots = w.slots();
   const Wiring& wiring = setup_.plan.wiring[static_cast<std::size_t>(node)];
   const Tensor outputs = cast(ctx_, input(wiring.inputs[0], wiring.routes[0], slots), DType::kFloat32);  // [n, outputs]
-  const Tensor& labels = input(wiring.labels, wiring.label_route, slots);                                      // [n]
+  const Tensor& labels = input(wiring.labels, wiring.label_route, slots);                                // [n]
   Tensor grad(outputs.shape());
   const double loss = loss_->evaluate(ctx_, outputs, labels, 1.0 / static_cast<double>(step.records), grad);
   // Caught here, where it still has one origin: a step later it is in everybody's weights.
   const bool finite = std::isfinite(loss) && std::ranges::all_of(outputs.f32(), [](float v) { return std::isfinite(v); });
   if (!finite)
-    throw PeerLost(Errc::kDetector, "the loss of a micro-batch is not finite: its activations are too large, or the training "
-                                    "diverges (a smaller training.learning_rate may help)");
+    throw PeerLost(Errc::kDetector,
+                   "the loss of a micro-batch is not finite: its activations are too large, or the training "
+                   "diverges (a smaller training.learning_rate may help)");
   w.flight.loss += loss;
   if (step.purpose == Purpose::kTrain) {
     add_gradient(wiring.inputs[0], node, std::move(grad), slots);
@@ -225,8 +232,9 @@ void Executor::loss_and_gradient(int node, Work& w) {
   const Tensor values = loss_->scores(outputs);
   s.values.insert(s.values.end(), values.f32().begin(), values.f32().end());
   for (std::int64_t i = 0; i < labels.elements(); ++i)
-    s.labels.push_back(labels.dtype() == DType::kInt32 ? static_cast<float>(labels.as<std::int32_t>()[static_cast<std::size_t>(i)])
-                                                       : labels.f32()[static_cast<std::size_t>(i)]);
+    s.labels.push_back(labels.dtype() == DType::kInt32
+                           ? static_cast<float>(labels.as<std::int32_t>()[static_cast<std::size_t>(i)])
+                           : labels.f32()[static_cast<std::size_t>(i)]);
 }
 
 }  // namespace sutura

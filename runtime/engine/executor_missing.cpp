@@ -18,7 +18,8 @@ Deadline Executor::patience() const {
 }
 
 std::string Executor::name_of(int party, std::uint32_t lane) const {
-  return party == setup_.plan.many_party ? setup_.plan.lanes[lane] : setup_.plan.topology.parties[static_cast<std::size_t>(party)].name;
+  return party == setup_.plan.many_party ? setup_.plan.lanes[lane]
+                                         : setup_.plan.topology.parties[static_cast<std::size_t>(party)].name;
 }
 
 void Executor::record(const std::string& event, const std::string& who, const Error& reason) {
@@ -35,6 +36,12 @@ void Executor::record(const std::string& event, const std::string& who, const Er
 void Executor::drop(std::uint32_t lane, const Error& reason) {
   if (!active_[lane]) return;
   active_[lane] = false;
+  for (const auto& flight : in_flight_)
+    for (std::size_t p = 0; p < flight->step.parts.size(); ++p)
+      if (flight->step.parts[p].lane == lane) {
+        Work w{*flight, p};
+        make_void(w);
+      }
   record("left", setup_.plan.lanes[lane], reason);
   send_reject(channel(setup_.plan.many_party, lane), reason);
   require(active_lanes() > 0, reason.code(), "every client is gone; the last one: " + dropped_.back());

@@ -11,9 +11,7 @@ RateSettings rate_settings(const TrainingConfig& t) {
   return {t.learning_rate, t.rate_schedule, t.warmup_fraction, t.step_epochs, t.step_factor};
 }
 
-std::int64_t stale_of(const StudyConfig& study, Purpose purpose) {
-  return purpose == Purpose::kTrain ? study.training.stale : 0;
-}
+std::int64_t stale_of(const StudyConfig& study, Purpose purpose) { return purpose == Purpose::kTrain ? study.training.stale : 0; }
 
 }  // namespace
 
@@ -98,8 +96,8 @@ StepResult Executor::end(InFlight& flight) {
 
 void Executor::update(InFlight& flight) {
   const Step& step = flight.step;
-  const double rate = rate_at(rate_settings(setup_.study.training), step.index, setup_.planner.total_steps(),
-                              setup_.planner.steps_per_epoch());
+  const double rate =
+      rate_at(rate_settings(setup_.study.training), step.index, setup_.planner.total_steps(), setup_.planner.steps_per_epoch());
   // A dropped step is one for everybody: every party has seen at least one void part of it.
   const bool any_void = std::ranges::find(flight.voided, true) != flight.voided.end();
   const bool all_or_nothing = setup_.plan.many_party < 0 && setup_.study.schedule.missing_party == MissingParty::kDropStep;

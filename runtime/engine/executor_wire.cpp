@@ -67,7 +67,8 @@ void Executor::release(const Instruction& i, Work& w) {
   if (i.leg == Leg::kBackward) scale_by(rows, static_cast<double>(step.records));
   // A party that serves all lanes releases for each of them: lane and leg together keep the noise of two rows apart.
   const std::uint32_t lane = setup_.self.lane < 0 ? part.lane : 0;
-  const ReleaseKey key{static_cast<std::uint16_t>(i.edge), step.id, part.micro_batch, lane << 2 | static_cast<std::uint32_t>(i.leg)};
+  const ReleaseKey key{static_cast<std::uint16_t>(i.edge), step.id, part.micro_batch,
+                       lane << 2 | static_cast<std::uint32_t>(i.leg)};
   slots.released[{i.edge, i.leg}] = setup_.guard->release(ctx_, rows, people_of(step, part), key);
 }
 
@@ -130,8 +131,7 @@ Tensor Executor::read_value(const Message& m, const Edge& edge, Leg leg, const W
   const bool regression = setup_.study.training.loss == LossKind::kMeanSquaredError;
   const Codec codec = leg == Leg::kForward ? setup_.study.wire.activation : setup_.study.wire.gradient;
   try {
-    for (const WireTensor& t : m.tensors)
-      require(all_finite(t), Errc::kProtocol, "a message holds NaN or infinity");
+    for (const WireTensor& t : m.tensors) require(all_finite(t), Errc::kProtocol, "a message holds NaN or infinity");
     Tensor value;
     if (edge.labels || guarded) {
       require(m.tensors.size() == 1, Errc::kProtocol, "a message has another number of tensors");
@@ -186,8 +186,9 @@ void Executor::fit(const Instruction& i, Work& w) {
   const auto& rule = setup_.study.privacy.no_data_rule;
   const auto width = static_cast<std::size_t>(fitted.shape().row_elements());
   if (!rule.empty() && step.split == Split::kTest) {
-    require(rule.size() == 1 || rule.size() == width, Errc::kConfig,
-            "privacy.no_data_rule has " + std::to_string(rule.size()) + " weights, a row has " + std::to_string(width) + " values");
+    require(
+        rule.size() == 1 || rule.size() == width, Errc::kConfig,
+        "privacy.no_data_rule has " + std::to_string(rule.size()) + " weights, a row has " + std::to_string(width) + " values");
     for (std::size_t r = 0; r < static_cast<std::size_t>(fitted.shape()[0]); ++r) {
       double score = 0.0;
       for (std::size_t j = 0; j < width; ++j) score += rule[rule.size() == 1 ? 0 : j] * fitted.f32()[r * width + j];

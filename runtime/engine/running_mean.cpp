@@ -16,10 +16,10 @@ void RunningMean::add(const Tensor& rows) {
 Tensor RunningMean::rows(const Shape& shape) const {
   Tensor t = Tensor::zeros(shape);
   if (count_ == 0) return t;
-  require(sums_.size() == static_cast<std::size_t>(shape.row_elements()), Errc::kInternal, "rows of another width than the mean's");
+  require(sums_.size() == static_cast<std::size_t>(shape.row_elements()), Errc::kInternal,
+          "rows of another width than the mean's");
   const auto out = t.f32();
-  for (std::size_t i = 0; i < out.size(); ++i)
-    out[i] = static_cast<float>(sums_[i % sums_.size()] / static_cast<double>(count_));
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(sums_[i % sums_.size()] / static_cast<double>(count_));
   return t;
 }
 

@@ -38,8 +38,8 @@ std::vector<WireTensor> encode_values(Context& ctx, Codec codec, const Tensor& v
     return tensors;
   }
   const Tensor x = value.dtype() == DType::kFloat32 ? Tensor::borrow(value) : cast(ctx, value, DType::kFloat32);
-  Tensor q(x.shape(), DType::kInt8);     // [n, ...]
-  Tensor scales({x.shape()[0]});         // [n]
+  Tensor q(x.shape(), DType::kInt8);  // [n, ...]
+  Tensor scales({x.shape()[0]});      // [n]
   int8_rows_quantise(ctx, x, q, scales);
   return int8_message(q, scales);
 }
@@ -52,7 +52,8 @@ Tensor decode_values(Context& ctx, Codec codec, const std::vector<WireTensor>& t
   expect(tensors[1], DType::kFloat32, Shape{shape[0]});
   const Tensor scales = to_tensor(tensors[1]);
   require(all_finite(tensors[1]), Errc::kProtocol, "a message holds NaN or infinity");
-  require(std::ranges::all_of(scales.f32(), [](float s) { return s >= 0.0f; }), Errc::kProtocol, "a message holds a negative scale");
+  require(std::ranges::all_of(scales.f32(), [](float s) { return s >= 0.0f; }), Errc::kProtocol,
+          "a message holds a negative scale");
   Tensor value(shape);
   int8_rows_dequantise(ctx, to_tensor(tensors[0]), scales, value);
   return value;

@@ -37,7 +37,8 @@ TEST_F(WireValues, Int8KeepsHalfAStepOfEachRecordsOwnScale) {
   for (std::size_t r = 0; r < 5; ++r) {
     float largest = 0.0f;
     for (std::size_t j = 0; j < 12; ++j) largest = std::max(largest, std::abs(x.f32()[r * 12 + j]));
-    for (std::size_t j = 0; j < 12; ++j) EXPECT_LE(std::abs(x.f32()[r * 12 + j] - y.f32()[r * 12 + j]), 0.51f * largest / 127.0f) << r;
+    for (std::size_t j = 0; j < 12; ++j)
+      EXPECT_LE(std::abs(x.f32()[r * 12 + j] - y.f32()[r * 12 + j]), 0.51f * largest / 127.0f) << r;
   }
 }
 
@@ -147,6 +148,7 @@ TEST_F(Int8Study, FeedbackBelongsToTheRecordWhateverTheOrder) {
   text.sites = {"north", "east"};
   text.record = {1, 6};
   text.micro_batches = 2;
+  text.epochs = 4;
   std::vector<SiteData> data;
   data.push_back(make_site("north", {1, 6}, {23}));
   data.push_back(make_site("east", {1, 6}, {9}, 18));

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fstream>
 #include <thread>
+#include <utility>
 
 #include "transport/inproc.h"
 
@@ -37,8 +38,8 @@ Crew::Crew(const fs::path& folder, const StudyText& text, const std::vector<Site
            const std::function<void(StudyConfig&)>& change) {
   fs::create_directories(folder);
   if (!text.topology.starts_with("topology:"))
-    fs::copy_file(fs::path(SUTURA_SOURCE_DIR) / "configs/topologies" / (text.topology + ".yaml"), folder / (text.topology + ".yaml"),
-                  fs::copy_options::overwrite_existing);
+    fs::copy_file(fs::path(SUTURA_SOURCE_DIR) / "configs/topologies" / (text.topology + ".yaml"),
+                  folder / (text.topology + ".yaml"), fs::copy_options::overwrite_existing);
   std::ofstream(folder / "study.yaml") << study_yaml(text);
   loaded_ = std::make_unique<LoadedStudy>(load_study(folder / "study.yaml"));
   if (change) change(loaded_->config);
@@ -55,25 +56,20 @@ Crew::Crew(const fs::path& folder, const StudyText& text, const std::vector<Site
   for (const SiteData& s : sites) sizes_.push_back({s.train.size(), s.validation.size(), s.test.size()});
 }
 
-void Crew::connect(const std::string& client) {
-  ChannelPair pair = make_channel_pair({.window = prepared_->plan.window});
-  Line& line = lines_[client];
-  line.old_server = std::move(line.server);
-  line.client = std::move(pair.first);
-  line.server = std::move(pair.second);
-  ++line.connections;
-}
-
 void Crew::connect_again(const std::string& client) {
   const std::scoped_lock lock(mutex_);
-  connect(client);
+  ChannelPair pair = make_channel_pair({.window = prepared_->plan.window});
+  lines_.at(client).client = std::move(pair.first);
+  lines_.at(client).arrived = std::move(pair.second);
   joined_.notify_all();
 }
 
 void Crew::await(const std::string& client) {
   std::unique_lock lock(mutex_);
-  const bool came = joined_.wait_for(lock, std::chrono::seconds(60), [&] { return lines_.at(client).connections > 1; });
-  require(came, Errc::kNetwork, "the test waited in vain for " + client);
+  Line& line = lines_.at(client);
+  require(joined_.wait_for(lock, std::chrono::seconds(60), [&] { return line.arrived != nullptr; }), Errc::kNetwork,
+          "the test waited in vain for " + client);
+  line.server = std::move(line.arrived);
 }
 
 Channel* Crew::at_server(const std::string& client) {
@@ -102,7 +98,8 @@ void Crew::run_member(Member& m, const Job& job) {
   };
   const StepPlanner planner(study(), plan.lanes, sizes_);
   Context ctx(Backend::kReference, 1);
-  PartySetup setup{study(), plan, prepared_->segments, planner, m.self, server ? nullptr : &views_[at], nullptr, {}, prepared_->classes, peer, silence, server ? decisions : nullptr};
+  PartySetup setup{study(), plan, prepared_->segments, planner, m.self,  server ? nullptr : &views_[at],
+                   nullptr, {},   prepared_->classes,  peer,    silence, server ? decisions : nullptr};
   Executor executor(setup, ctx);
   try {
     job(executor, m);
@@ -120,16 +117,20 @@ std::map<std::string, Member> Crew::work(const Job& job) {
   lines_.clear();
   for (const Instance& i : instances_) {
     members[i.name].self = i;
-    if (prepared_->plan.topology.parties[static_cast<std::size_t>(i.party)].role == Role::kClient) connect(i.name);
+    if (prepared_->plan.topology.parties[static_cast<std::size_t>(i.party)].role == Role::kServer) continue;
+    ChannelPair pair = make_channel_pair({.window = prepared_->plan.window});
+    lines_[i.name].client = std::move(pair.first);
+    lines_[i.name].server = std::move(pair.second);
   }
   std::vector<std::jthread> threads;
   for (auto& [name, member] : members)
     threads.emplace_back([&, &m = member] {
       run_member(m, job);
       const std::scoped_lock lock(mutex_);
-      if (const auto line = lines_.find(m.self.name); line != lines_.end()) line->second.client.reset();
-      if (!lines_.contains(m.self.name))
-        for (auto& [client, l] : lines_) l.server.reset(), l.old_server.reset();
+      if (const auto line = lines_.find(m.self.name); line != lines_.end())
+        line->second.client.reset();
+      else
+        for (auto& [client, l] : lines_) l.server.reset();
     });
   threads.clear();
   return members;

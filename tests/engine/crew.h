@@ -61,7 +61,6 @@ class Crew {
   const StudyConfig& study() const { return loaded_->config; }
 
  private:
-  void connect(const std::string& client);
   Channel* at_server(const std::string& client);
   void run_member(Member& m, const Job& job);
 
@@ -74,8 +73,7 @@ class Crew {
   std::condition_variable joined_;
   struct Line {
     std::unique_ptr<Channel> client, server;
-    int connections = 0;
-    std::unique_ptr<Channel> old_server;  // kept: the server may still be in a call
+    std::unique_ptr<Channel> arrived;  // the server's end of a client that has come again, until it looks
   };
   std::map<std::string, Line> lines_;
 };

@@ -109,6 +109,58 @@ TEST_F(Missing, TheLabelHolderCannotBeReplaced) {
   EXPECT_THAT(c.work(train_and_validate()).at("server").error, HasSubstr("'clinic' is lost and cannot be replaced"));
 }
 
+TEST_F(Missing, WithTheHeadAtTheLabelHolder) {
+  // Two turns at the server and three at the clinic. The straight line is the same: body and head are its tail, cut.
+  constexpr const char* kTopology = R"(topology:
+  name: vertical_u
+  parties: [{name: clinic, role: client}, {name: laboratory, role: client}, {name: server, role: server}]
+  nodes:
+    - {name: x_clinic, at: clinic, source: features}
+    - {name: x_laboratory, at: laboratory, source: features}
+    - {name: y, at: clinic, source: labels}
+    - {name: front_clinic, at: clinic, segment: front_clinic}
+    - {name: front_laboratory, at: laboratory, segment: front_laboratory}
+    - {name: join, at: server, join: concat}
+    - {name: body, at: server, segment: body}
+    - {name: head, at: clinic, segment: head}
+    - {name: loss, at: clinic, loss: study}
+  routes:
+    - {from: x_clinic, to: front_clinic}
+    - {from: x_laboratory, to: front_laboratory}
+    - {from: front_clinic, to: join}
+    - {from: front_laboratory, to: join}
+    - {from: join, to: body}
+    - {from: body, to: head}
+    - {from: head, to: loss}
+    - {from: y, to: loss}
+)";
+  StudyText text = vertical_study();
+  text.topology = kTopology;
+  text.network.replace(text.network.find("tail:"), std::string::npos,
+                       "body: {layers: [{name: fc, type: linear, outputs: 6}, {name: act, type: relu}]}, "
+                       "head: {layers: [{name: out, type: linear, outputs: -1}]}}");
+  for (const MissingParty policy : {MissingParty::kZero, MissingParty::kRunningMean, MissingParty::kDropStep})
+    for (const std::int64_t stale : {0, 1}) {
+      Crew c(folder() / "crew", text, sites_, [&](StudyConfig& s) {
+        s.schedule.missing_party = policy;
+        s.training.stale = stale;
+      });
+      c.faults["laboratory"] = {Fault::Kind::kDies, 7};
+      const auto members = c.work(c.training(5));
+      EXPECT_EQ(members.at("server").error, "");
+      EXPECT_EQ(members.at("clinic").error, "");
+      EXPECT_EQ(members.at("clinic").results.size(), 20u);
+      if (stale > 0) continue;
+      const VerticalLine line = train_without(policy, 6, kNever, vertical_study(), sites_[0]);
+      std::vector<float> tail(members.at("server").weights.at("body").f32().begin(),
+                              members.at("server").weights.at("body").f32().end());
+      const auto head = members.at("clinic").weights.at("head").f32();
+      tail.insert(tail.end(), head.begin(), head.end());
+      EXPECT_EQ(tail, line.tail);
+      EXPECT_TRUE(same(members.at("clinic"), "front_clinic", line.clinic));
+    }
+}
+
 TEST_F(Missing, ASilentPartyIsMissingAfterTheDeadline) {
   Crew c = crew(MissingParty::kZero);
   c.silence = std::chrono::milliseconds(300);

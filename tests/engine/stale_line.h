@@ -11,7 +11,7 @@ namespace sutura::testing {
 enum class BackwardWeights { kOfItsForward, kNewest };
 
 struct StaleResult {
-  std::vector<double> losses;          ///< of each step
+  std::vector<double> losses;               ///< of each step
   std::vector<std::vector<float>> weights;  ///< per segment, flat
 };
 

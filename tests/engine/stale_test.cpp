@@ -16,8 +16,10 @@ struct Case {
 // At call t a party runs turn j of step t - ceil(j s / (T - 1)), and the update comes with the last turn. The front and the
 // body run in their party's first turn, so they miss s updates; the head in the second of three: s - ceil(s / 2) of them;
 // the tail of a party with one turn misses none.
-const Case kCases[] = {{"vanilla", "act1", 0, {0, 0}},         {"vanilla", "act1", 1, {1, 0}},
-                       {"vanilla", "act1", 2, {2, 0}},         {"u_shaped", "act1, act2", 1, {1, 1, 0}},
+const Case kCases[] = {{"vanilla", "act1", 0, {0, 0}},
+                       {"vanilla", "act1", 1, {1, 0}},
+                       {"vanilla", "act1", 2, {2, 0}},
+                       {"u_shaped", "act1, act2", 1, {1, 1, 0}},
                        {"u_shaped", "act1, act2", 2, {2, 2, 1}}};
 const std::map<std::string, std::vector<std::pair<std::string, std::string>>> kHolders = {
     {"vanilla", {{"north", "front"}, {"server", "tail"}}},
@@ -43,7 +45,8 @@ std::vector<Network> segments(const Case& c) {
   NetworkSpec spec;
   spec.zoo = "mlp";
   spec.options["hidden"] = std::vector<std::int64_t>{7, 6};
-  const std::vector<std::string> cuts = c.topology == "vanilla" ? std::vector<std::string>{"act1"} : std::vector<std::string>{"act1", "act2"};
+  const std::vector<std::string> cuts =
+      c.topology == "vanilla" ? std::vector<std::string>{"act1"} : std::vector<std::string>{"act1", "act2"};
   return build_network(spec, {1, 6}, 1).cut_after(cuts);
 }
 

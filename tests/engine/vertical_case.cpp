@@ -8,7 +8,7 @@
 namespace sutura::testing {
 namespace {
 
-constexpr std::int64_t kClinic = 4, kLaboratory = 2;         // columns
+constexpr std::int64_t kClinic = 4, kLaboratory = 2;        // columns
 constexpr std::int64_t kClinicOut = 5, kLaboratoryOut = 3;  // outputs of the fronts
 
 Network layers(const std::vector<LayerSpec>& specs, std::int64_t inputs) {
@@ -69,14 +69,18 @@ std::vector<SiteData> vertical_cohort() {
   return sites;
 }
 
-VerticalLine train_without(MissingParty policy, std::int64_t lost, std::int64_t back, const StudyText& text, const SiteData& site) {
+VerticalLine train_without(MissingParty policy, std::int64_t lost, std::int64_t back, const StudyText& text,
+                           const SiteData& site) {
   const OracleSchedule s = schedule_of(text);
   Context ctx(Backend::kReference);
   const auto loss = make_loss(LossKind::kBinaryCrossEntropy);
   Piece a(layers({{"clinic_fc", "linear", {{"outputs", kClinicOut}}}, {"clinic_act", "gelu", {}}}, kClinic), s);
   Piece b(layers({{"laboratory_fc", "linear", {{"outputs", kLaboratoryOut}}}, {"laboratory_act", "relu", {}}}, kLaboratory), s);
-  Piece tail(layers({{"fc", "linear", {{"outputs", std::int64_t{6}}}}, {"act", "relu", {}}, {"out", "linear", {{"outputs", std::int64_t{-1}}}}},
-                    kClinicOut + kLaboratoryOut), s);
+  Piece tail(layers({{"fc", "linear", {{"outputs", std::int64_t{6}}}},
+                     {"act", "relu", {}},
+                     {"out", "linear", {{"outputs", std::int64_t{-1}}}}},
+                    kClinicOut + kLaboratoryOut),
+             s);
   std::vector<double> sums(static_cast<std::size_t>(kLaboratoryOut), 0.0);
   double seen = 0.0;
   const auto stand_in = [&](std::int64_t n) {
@@ -109,7 +113,8 @@ VerticalLine train_without(MissingParty policy, std::int64_t lost, std::int64_t 
     line.losses.push_back(loss->evaluate(ctx, out, labels, 1.0 / static_cast<double>(rows), grad));
     grad = tail.network.backward(ctx, tail.params, st, std::move(grad), InputGrad::kNeeded);
     a.network.backward(ctx, a.params, sa, columns(grad, 0, kClinicOut), InputGrad::kNotNeeded);
-    if (!gone) b.network.backward(ctx, b.params, sb, columns(grad, kClinicOut, kClinicOut + kLaboratoryOut), InputGrad::kNotNeeded);
+    if (!gone)
+      b.network.backward(ctx, b.params, sb, columns(grad, kClinicOut, kClinicOut + kLaboratoryOut), InputGrad::kNotNeeded);
     const double rate = rate_at(s.rate, k, total, per_epoch);
     a.step(ctx, rate);
     tail.step(ctx, rate);
@@ -120,8 +125,8 @@ VerticalLine train_without(MissingParty policy, std::int64_t lost, std::int64_t 
   const Pass pass{Mode::kEvaluate, s.seed, 0, 0, 0};
   Saved none;
   const Tensor za = a.network.forward(ctx, a.params, columns(x, 0, kClinic), none, pass);
-  const Tensor zb = gone ? stand_in(x.shape()[0])
-                         : b.network.forward(ctx, b.params, columns(x, kClinic, kClinic + kLaboratory), none, pass);
+  const Tensor zb =
+      gone ? stand_in(x.shape()[0]) : b.network.forward(ctx, b.params, columns(x, kClinic, kClinic + kLaboratory), none, pass);
   const Tensor scores = loss->scores(tail.network.forward(ctx, tail.params, beside(za, zb), none, pass));
   line.validation.assign(scores.f32().begin(), scores.f32().end());
   line.clinic = a.weights();

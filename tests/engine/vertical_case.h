@@ -17,12 +17,13 @@ StudyText vertical_study();
 std::vector<SiteData> vertical_cohort();
 
 struct VerticalLine {
-  std::vector<double> losses;  ///< of each step that was trained
+  std::vector<double> losses;                   ///< of each step that was trained
   std::vector<float> clinic, laboratory, tail;  ///< flat weights
   std::vector<float> validation;                ///< scores with the laboratory as it was at the end
 };
 /// Written from the formula: from step `lost` until step `back` the laboratory's rows are zeros, the mean of those before
 /// (in double), or the step is left out.
-VerticalLine train_without(MissingParty policy, std::int64_t lost, std::int64_t back, const StudyText& text, const SiteData& site);
+VerticalLine train_without(MissingParty policy, std::int64_t lost, std::int64_t back, const StudyText& text,
+                           const SiteData& site);
 
 }  // namespace sutura::testing

@@ -36,7 +36,8 @@ TEST_P(Int8Rows, EachRowsErrorIsHalfAStepOfItsOwnScale) {
     Rows r(*ctx, x);
     for (std::size_t row = 0; row < static_cast<std::size_t>(shape[0]); ++row) {
       double largest = 0.0;
-      for (std::size_t j = 0; j < width; ++j) largest = std::max(largest, std::abs(static_cast<double>(x.f32()[row * width + j])));
+      for (std::size_t j = 0; j < width; ++j)
+        largest = std::max(largest, std::abs(static_cast<double>(x.f32()[row * width + j])));
       EXPECT_FLOAT_EQ(r.scales.tensor().f32()[row], static_cast<float>(largest / 127.0));
       bool reaches = false;
       for (std::size_t j = 0; j < width; ++j) {
@@ -44,7 +45,8 @@ TEST_P(Int8Rows, EachRowsErrorIsHalfAStepOfItsOwnScale) {
         const int q = r.q.tensor().as<std::int8_t>()[i];
         reaches = reaches || q == 127 || q == -127;
         EXPECT_GE(q, -127);
-        EXPECT_LE(std::abs(static_cast<double>(x.f32()[i]) - static_cast<double>(r.back.tensor().f32()[i])), 0.51 * largest / 127.0);
+        EXPECT_LE(std::abs(static_cast<double>(x.f32()[i]) - static_cast<double>(r.back.tensor().f32()[i])),
+                  0.51 * largest / 127.0);
       }
       EXPECT_TRUE(reaches) << "the largest value of a row is at the end of the range";
     }
