@@ -27,7 +27,7 @@ std::map<std::string, double> by_layer(std::vector<LayerSpec> layers, const Shap
 }
 
 TEST(Flops, OfImageLayers) {
-  const auto counts = by_layer({{"conv", "conv2d", {{"outputs", Int{4}}, {"kernel", Int{3}}, {"pad", Int{1}}}},
+  const auto counts = by_layer({{"conv", "conv2d", {{"filters", Int{4}}, {"kernel", Int{3}}, {"pad", Int{1}}}},
                                 {"group", "group_norm", {{"groups", Int{2}}}},
                                 {"batch", "batch_norm", {}},
                                 {"relu", "relu", {}},
