@@ -75,7 +75,6 @@ Baseline party_alone(const LoadedStudy& loaded, const std::vector<SiteData>& sit
   const auto dims = b.sites[0].train.features.shape().dims();
   study.data.record_shape.assign(dims.begin() + 1, dims.end());
   study.data.party_columns.clear();
-  study.data.party_tables.clear();
   study.data.party_shapes.clear();
   b.loaded = derived(loaded, std::move(study), "party " + party + " alone");
   return b;

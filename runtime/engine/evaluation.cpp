@@ -39,6 +39,7 @@ Evaluation evaluate(const Scores& scores, const Scores* validation, LossKind los
     e.loss = log_loss_of_classes(scores.values, labels, classes);
     e.auc = macro_auc(scores.values, labels, classes);
     e.accuracy = accuracy_of_classes(scores.values, labels, classes);
+    e.macro_f1 = macro_f1(scores.values, labels, classes);
     return e;
   }
   e.loss = log_loss(scores.values, labels);
@@ -76,6 +77,7 @@ nlohmann::json to_json(const Evaluation& e) {
   put(j, "accuracy", e.accuracy);
   put(j, "balanced_accuracy", e.balanced_accuracy);
   put(j, "sensitivity_at_90_specificity", e.sensitivity_at_90_specificity);
+  put(j, "macro_f1", e.macro_f1);
   return j;
 }
 
@@ -90,6 +92,7 @@ Evaluation evaluation_from_json(const nlohmann::json& j) {
   e.accuracy = get(j, "accuracy");
   e.balanced_accuracy = get(j, "balanced_accuracy");
   e.sensitivity_at_90_specificity = get(j, "sensitivity_at_90_specificity");
+  e.macro_f1 = get(j, "macro_f1");
   return e;
 }
 

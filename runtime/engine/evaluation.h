@@ -19,6 +19,7 @@ struct Evaluation {
   std::optional<double> accuracy;                ///< at 0.5, or of the largest probability
   std::optional<double> balanced_accuracy;       ///< at the threshold that was best on the validation records
   std::optional<double> sensitivity_at_90_specificity;
+  std::optional<double> macro_f1;                ///< several classes: mean F1 of the classes
 };
 
 /// Figures of `scores` (values as Loss::scores makes them). `validation` chooses the threshold of the balanced accuracy;

@@ -115,6 +115,7 @@ json summary_of(const Prepared& prepared, const PartyResult& result, const std::
   j["accuracy"] = optional(t.accuracy);
   j["balanced_accuracy"] = optional(t.balanced_accuracy);
   j["sensitivity_at_90_specificity"] = optional(t.sensitivity_at_90_specificity);
+  j["macro_f1"] = optional(t.macro_f1);
   j["evaluated"] = result.local_evaluation ? "at the data holder, clean rows" : "through the study's own split";
   const TrafficBytes traffic = result.epochs.empty() ? TrafficBytes{} : result.epochs.back().traffic;
   j["samples_per_second"] = result.seconds > 0.0 ? static_cast<double>(result.records) / result.seconds : 0.0;

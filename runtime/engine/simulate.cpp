@@ -136,7 +136,7 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
       const bool many = static_cast<int>(p) == plan.many_party;
       Actor a;
       a.self = {static_cast<int>(p), many ? static_cast<int>(i) : -1, names[i]};
-      if (!is_server(plan, static_cast<int>(p)))
+      if (holds_records(plan, static_cast<int>(p)))
         a.data = party_view(prepared.study(), sites.at(many ? i : 0), plan.topology.parties[p].name);
       actors.push_back(std::move(a));
     }

@@ -175,7 +175,7 @@ bool releases_rows(const Plan& plan, int party) {
 
 bool seals(const Plan& plan, const StudyConfig& study) {
   const auto hand_over = [](const WeightsEdge& w) { return w.when == WeightsEdge::When::kHandOver; };
-  return std::ranges::any_of(plan.weights, hand_over) || !study.data.party_tables.empty();
+  return std::ranges::any_of(plan.weights, hand_over) || (plan.aligned && server_party(plan) >= 0);
 }
 
 PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHooks hooks) {
