@@ -3,6 +3,7 @@
 #include "kernels/cpu/process_settings.h"
 #include "runtime/tools/console.h"
 #include "runtime/tools/keys_command.h"
+#include "runtime/tools/plan_command.h"
 #include "runtime/tools/privacy_command.h"
 #include "runtime/tools/study_command.h"
 #include "runtime/tools/version.h"
@@ -19,9 +20,9 @@ int main(int argc, char** argv) {
   CLI::App* simulate = app.add_subcommand("simulate", "run all parties of a study in this process");
   add_study_arguments(*simulate, study);
   simulate->callback([&] { status = run_program([&] { return simulate_command(study); }); });
-  StudyArguments planned;
-  CLI::App* plan = app.add_subcommand("plan", "print each party's program and what leaves each hospital");
-  add_study_arguments(*plan, planned);
+  PlanArguments planned;
+  CLI::App* plan = app.add_subcommand("plan", "print who does what, how much travels and what leaves each hospital");
+  add_plan_arguments(*plan, planned);
   plan->callback([&] { status = run_program([&] { return plan_command(planned); }); });
   add_privacy_commands(app, status);
   add_keys_commands(app, status);

@@ -15,7 +15,7 @@ integers are decimal (`010` is refused), booleans are `true` and `false` only, N
 at most 1 MiB, 10,000 values, 32 levels. All errors are reported at once, each with its line, a caret and a hint, and the
 program ends with exit code 3.
 
-- `include: [topologies/vanilla.yaml]` at the top of a file reads other files first, relative to this one, at most 8 deep.
+- `include: [topologies/NAME.yaml]` at the top of a file reads other files first, relative to this one, at most 8 deep.
   Maps are merged key by key, lists and values are replaced; later includes win over earlier ones, the file itself wins
   over its includes.
 - `key.sub=value` on the command line wins over all files. The value is YAML: `training.epochs=3`,

@@ -31,7 +31,7 @@ void read_node(Section& item, NodeConfig& node) {
   }
   if (item.has("join")) {
     std::optional<JoinKind> join;
-    item.choice({"join", "The node merges its inputs, in party order."}, kJoins, join);
+    item.choice({"join", "The node merges its inputs, in the order of their routes."}, kJoins, join);
     node.kind = NodeKind::kJoin;
     node.join = join.value_or(JoinKind::kConcat);
   }

@@ -101,7 +101,7 @@ class FileLoader {
     std::erase_if(own.children, [](const YamlNode& c) { return c.key == "include"; });
     if (include.form == NodeForm::kBroken) return base;
     if (include.form != NodeForm::kList) {
-      found_.add(include.at, "include must be a list of files", "include: [topologies/vanilla.yaml]");
+      found_.add(include.at, "include must be a list of files", "include: [topologies/NAME.yaml]");
       return base;
     }
     for (const YamlNode& item : include.children) {

@@ -26,18 +26,6 @@ std::filesystem::path run_folder(const StudyArguments& a, const StudyConfig& stu
   return std::filesystem::path("runs") / study.study;
 }
 
-/// --check and --print-config end here: true if one of them was asked for.
-bool inspected(const StudyArguments& a, const LoadedStudy& loaded) {
-  if (!a.check && !a.print_config) return false;
-  if (a.json)
-    print_json(nlohmann::json{{"ok", true}, {"study", loaded.config.study}, {"config", print_config(loaded)}}.dump());
-  else if (a.print_config)
-    std::cout << print_config(loaded);
-  else
-    std::cout << a.config << ": ok, study '" << loaded.config.study << "'\n";
-  return true;
-}
-
 Progress::Style style_of(const StudyArguments& a) { return a.quiet ? Progress::Style::kOff : Progress::Style::kAuto; }
 
 RunHooks hooks_for(Progress& progress) {
@@ -62,16 +50,6 @@ const ConnectionConfig& connection_of(const LoadedStudy& loaded) {
     throw Error(Errc::kConfig, loaded.finding("study", "there is no 'connection' section",
                                               "connection: {endpoint: tcp://host:port, server_public_key: ..., secret_key: ...}"));
   return *loaded.config.connection;
-}
-
-/// Shapes of a record from the study alone; one that does not say them is a finding like any other.
-std::vector<Shape> stated_rows(const LoadedStudy& loaded) {
-  try {
-    return feature_rows(loaded.config, nullptr);
-  } catch (const Error& e) {
-    if (e.code() != Errc::kConfig) throw;
-    throw Error(Errc::kConfig, loaded.finding("data", e.what()));
-  }
 }
 
 std::chrono::milliseconds silence(const ConnectionConfig& c) {
@@ -113,6 +91,26 @@ std::uint64_t random_number() {
 
 }  // namespace
 
+bool inspected(const StudyArguments& a, const LoadedStudy& loaded) {
+  if (!a.check && !a.print_config) return false;
+  if (a.json)
+    print_json(nlohmann::json{{"ok", true}, {"study", loaded.config.study}, {"config", print_config(loaded)}}.dump());
+  else if (a.print_config)
+    std::cout << print_config(loaded);
+  else
+    std::cout << a.config << ": ok, study '" << loaded.config.study << "'\n";
+  return true;
+}
+
+std::vector<Shape> stated_rows(const LoadedStudy& loaded) {
+  try {
+    return feature_rows(loaded.config, nullptr);
+  } catch (const Error& e) {
+    if (e.code() != Errc::kConfig) throw;
+    throw Error(Errc::kConfig, loaded.finding("data", e.what()));
+  }
+}
+
 void add_study_arguments(CLI::App& app, StudyArguments& a) {
   app.add_option("CONFIG", a.config, "study file (YAML)")->required();
   app.add_option("OVERRIDES", a.overrides, "key=value, as many as needed: seed=3 privacy.epsilon=2");
@@ -135,30 +133,6 @@ int simulate_command(const StudyArguments& a) {
   Progress progress(prepared, StepPlanner(loaded.config, prepared.plan.lanes, sizes).total_steps(), style_of(a));
   const PartyResult result = simulate(prepared, sites, folder, hooks_for(progress));
   return finish(a, prepared, result, "all parties in one process", folder);
-}
-
-int plan_command(const StudyArguments& a) {
-  const LoadedStudy loaded = load_study(a.config, a.overrides);
-  if (inspected(a, loaded)) return 0;
-  std::vector<Shape> rows;
-  if (loaded.config.data.record_shape.empty() && loaded.config.data.party_shapes.empty()) {
-    const SiteData site = load_site(loaded.config.data, loaded.config.seed, loaded.config.data.sites.at(0));
-    rows = feature_rows(loaded.config, &site);
-  } else {
-    rows = stated_rows(loaded);
-  }
-  const Prepared p = prepare(loaded, rows);
-  if (a.json) {
-    nlohmann::json j{{"study", p.study().study}, {"digest", to_hex(p.agreement.digest)}, {"programs", program_text(p.plan)},
-                     {"statement", p.statement}, {"egress", nlohmann::json::array()}};
-    for (const EgressLine& l : p.egress)
-      j["egress"].push_back({{"from", l.from}, {"to", l.to}, {"what", l.what}, {"protection", l.protection}});
-    print_json(j.dump());
-    return 0;
-  }
-  std::cout << "study " << p.study().study << ", plan " << to_hex(p.agreement.digest).substr(0, 16) << "\n\nprograms, turn by turn\n"
-            << program_text(p.plan) << "\nwhat leaves\n" << egress_text(p.egress) << "\nprivacy\n  " << p.statement << "\n";
-  return 0;
 }
 
 int server_command(const StudyArguments& a) {

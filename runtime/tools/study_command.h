@@ -2,6 +2,9 @@
 #include <string>
 #include <vector>
 
+#include "core/shape.h"
+#include "runtime/config/load_study.h"
+
 namespace CLI {
 class App;
 }
@@ -22,9 +25,14 @@ struct StudyArguments {
 /// Declares CONFIG, key=value..., --json, --check, --print-config, --quiet, --output.
 void add_study_arguments(CLI::App& app, StudyArguments& arguments);
 
+/// --check and --print-config end here: true if one of them was asked for.
+bool inspected(const StudyArguments& arguments, const LoadedStudy& loaded);
+
+/// Shapes of a record from the study alone; one that does not say them is a finding like any other. Errors: kConfig.
+std::vector<Shape> stated_rows(const LoadedStudy& loaded);
+
 /// The three programs' bodies: exit status. Errors are thrown.
 int simulate_command(const StudyArguments& arguments);
-int plan_command(const StudyArguments& arguments);
 int server_command(const StudyArguments& arguments);
 int client_command(const StudyArguments& arguments, const std::string& site);
 

@@ -44,7 +44,7 @@ std::vector<EgressLine> egress_list(const Plan& plan, const StudyConfig& study, 
   const std::string clear = study.privacy.mechanism == Mechanism::kNone
                                 ? "UNPROTECTED, because: " + study.privacy.because
                                 : "UNPROTECTED";
-  const auto codec = [](Codec c) { return c == Codec::kBfloat16 ? " as bf16" : " as f32"; };
+  const auto codec = [](Codec c) { return c == Codec::kBfloat16 ? " as bf16" : c == Codec::kInt8 ? " as int8" : " as f32"; };
   const bool labels_cross = std::any_of(plan.edges.begin(), plan.edges.end(), [](const Edge& e) { return e.labels; });
   const std::string with_labels = labels_cross ? " and public labels" : "";
   const std::string once = plan.release_once ? ", once per record" : "";
@@ -87,30 +87,6 @@ std::string egress_text(const std::vector<EgressLine>& lines) {
   for (const EgressLine& l : lines)
     text += "  " + padded(l.from, from) + " -> " + padded(l.to, to) + "  " + padded(l.what, what) + "  " + l.protection + "\n";
   if (lines.empty()) text = "  nothing leaves\n";
-  return text;
-}
-
-std::string program_text(const Plan& plan) {
-  static constexpr const char* kNames[] = {"LOAD", "RECEIVE", "STORE", "FETCH", "FORWARD", "FIT", "JOIN",
-                                           "RELEASE", "SEND", "LOSS", "BACKWARD", "SPLIT"};
-  static constexpr const char* kPurposes[] = {"train", "evaluate", "upload", "local evaluation"};
-  std::string text;
-  for (int purpose = 0; purpose < 4; ++purpose)
-    for (std::size_t p = 0; p < plan.topology.parties.size(); ++p) {
-      const Program& program = plan.program(static_cast<int>(p), static_cast<Purpose>(purpose));
-      if (program.empty()) continue;
-      text += std::string(kPurposes[purpose]) + " at " + plan.topology.parties[p].name + "\n";
-      for (const auto& turn : program.turns) {
-        text += "  ";
-        for (const Instruction& i : turn) {
-          const std::string target = i.edge >= 0 ? plan.edges[static_cast<std::size_t>(i.edge)].text
-                                                 : plan.topology.nodes[static_cast<std::size_t>(i.node)].name;
-          text += std::string(kNames[static_cast<int>(i.op)]) + " " + target +
-                  (i.edge >= 0 && i.leg == Leg::kBackward ? " (gradient)" : "") + "; ";
-        }
-        text += "\n";
-      }
-    }
   return text;
 }
 

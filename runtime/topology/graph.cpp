@@ -24,18 +24,6 @@ int find_node(const TopologyConfig& t, const std::string& name) {
   return n;
 }
 
-std::ptrdiff_t party_at(const TopologyConfig& t, int node) {
-  return std::ranges::find(t.parties, t.nodes[static_cast<std::size_t>(node)].at, &PartyConfig::name) - t.parties.begin();
-}
-
-/// Joins sum and concatenate in the order of the parties, so that the order of a file's routes changes no bit.
-void order_by_party(const TopologyConfig& t, Wiring& w) {
-  std::vector<std::pair<int, int>> pairs;  // node, route
-  for (std::size_t i = 0; i < w.inputs.size(); ++i) pairs.emplace_back(w.inputs[i], w.routes[i]);
-  std::ranges::stable_sort(pairs, {}, [&](const auto& p) { return party_at(t, p.first); });
-  for (std::size_t i = 0; i < pairs.size(); ++i) std::tie(w.inputs[i], w.routes[i]) = pairs[i];
-}
-
 }  // namespace
 
 /// Kahn's algorithm, lowest index first.
@@ -113,7 +101,6 @@ std::vector<Wiring> wire(const TopologyConfig& t) {
       refuse("'" + node.name + "' needs exactly one input, it has " + std::to_string(inputs));
     if (node.kind == NodeKind::kJoin && inputs < 2) refuse("the join '" + node.name + "' has fewer than two inputs");
     if (node.kind == NodeKind::kLoss && wiring[n].labels < 0) refuse("the loss '" + node.name + "' gets no labels");
-    order_by_party(t, wiring[n]);
   }
   return wiring;
 }

@@ -14,7 +14,7 @@ std::vector<int> forward_order(const TopologyConfig& topology);
 /// forward_order(), complete. Errors: kConfig naming the nodes of a cycle.
 std::vector<int> sorted_nodes(const TopologyConfig& topology);
 
-/// Inputs of every node: of a join by party, then by route; of other nodes the one they may have.
+/// Inputs of every node, in the order of the routes: where a branch lies must not change the order of a sum.
 /// Errors: kConfig naming the route or node: unknown nodes, routes into sources, labels that go elsewhere than to a loss, a
 /// wrong number of inputs.
 std::vector<Wiring> wire(const TopologyConfig& topology);

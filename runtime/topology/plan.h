@@ -145,7 +145,5 @@ struct EgressLine {
 std::vector<EgressLine> egress_list(const Plan& plan, const StudyConfig& study, const std::string& guard_text);
 /// Aligned text of the egress list.
 std::string egress_text(const std::vector<EgressLine>& lines);
-/// The program grid, one line per instruction and one column per party.
-std::string program_text(const Plan& plan);
 
 }  // namespace sutura

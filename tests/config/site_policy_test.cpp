@@ -106,7 +106,7 @@ TEST_F(SitePolicyFile, GuardedRowsNeedABudget) {
 
 TEST_F(SitePolicyFile, EdgesAreTwoNodesOrStars) {
   for (const char* bad : {"*", "front", ">", "a>", "fr*>b", "a>b>c", "a > b"})
-    EXPECT_THAT(refused("\"front>*\"", "\"" + std::string(bad) + "\""), HasSubstr("site_policy.allow[0].edge must be from>to"))
+    EXPECT_THAT(refused("\"front>*\"", std::string("\"") + bad + "\""), HasSubstr("site_policy.allow[0].edge must be from>to"))
         << bad;
 }
 

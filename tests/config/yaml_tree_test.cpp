@@ -107,7 +107,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "hint: plain YAML values need no tags"},
         Refused{"include_no_list", "include: b.yaml\n",
                 "a.yaml:1:10: error: include must be a list of files\n  include: b.yaml\n           ^\n  hint: "
-                "include: [topologies/vanilla.yaml]"},
+                "include: [topologies/NAME.yaml]"},
         Refused{"include_absolute", "include: [/b.yaml]\n",
                 "a.yaml:1:11: error: include must name files relative to this one\n  include: [/b.yaml]\n            ^"}),
     [](const auto& test) { return test.param.name; });

@@ -34,6 +34,14 @@ TEST_F(Egress, NoMechanismGivesItsReasonOnEveryLine) {
                           "hospital -> server: labels y: UNPROTECTED, public by declared policy", kCounts, kSizes, kMetrics));
 }
 
+TEST_F(Egress, NamesTheCodecOfEachLeg) {
+  StudyConfig s = study("vanilla", std::string(kMlp) + ", cuts: [act1]", kNoPrivacy);
+  s.wire = {Codec::kInt8, Codec::kBfloat16};
+  const auto all = lines_of(s);
+  EXPECT_THAT(all, Contains("hospital -> server: activation front>tail [1, 5]: UNPROTECTED, because: a test as int8"));
+  EXPECT_THAT(all, Contains("server -> hospital: gradient front>tail: UNPROTECTED, because: a test as bf16"));
+}
+
 TEST_F(Egress, GuardedRowsAndWhatStaysUnprotectedBesideThem) {
   EXPECT_THAT(lines_of(study("vanilla", std::string(kMlp) + ", cuts: [act1]", kMessageNoise, "[north, south]",
                              "schedule: {average: [front]}\nwire: {gradient: bf16}\n")),

@@ -109,6 +109,26 @@ TEST_F(ScheduleTable, EveryTopologyOfTheDocumentShips) {
     EXPECT_NE(page().find("`" + topology + "`"), std::string::npos) << topology << " is not described";
 }
 
+TEST_F(ScheduleTable, ItsColumnsAreTheSchedulesThatShip) {
+  const std::filesystem::path folder = std::filesystem::path(SUTURA_SOURCE_DIR) / "configs/schedules";
+  if (!std::filesystem::is_directory(folder)) GTEST_SKIP() << "no schedules ship with this tree";
+  std::vector<std::string> files, columns;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) files.push_back(entry.path().stem().string());
+  for (const Preset& p : kPresets) {
+    columns.push_back(p.name);
+    std::ifstream file(folder / (p.name + ".yaml"), std::ios::binary);
+    const std::string section(std::istreambuf_iterator<char>(file), {});
+    const bool whole = p.schedule.average == std::vector<std::string>{"whole"};
+    const StudyConfig read = whole ? study("federated", kMlp, kNoPrivacy, "[north, south]", section)
+                                   : study("vanilla", std::string(kMlp) + ", cuts: [act1]", kNoPrivacy, "[north, south]", section);
+    EXPECT_EQ(read.schedule.visit, p.schedule.visit) << p.name;
+    EXPECT_EQ(read.schedule.tail, p.schedule.tail) << p.name;
+    EXPECT_EQ(read.schedule.average, p.schedule.average) << p.name;
+    EXPECT_EQ(read.schedule.hand_on, p.schedule.hand_on) << p.name;
+  }
+  EXPECT_THAT(files, ::testing::UnorderedElementsAreArray(columns));
+}
+
 TEST_F(ScheduleTable, HasValidAndRefusedPairs) {
   // The generator itself can tell: a pair that is known to be valid, and one that is known to be refused.
   std::vector<std::string> reasons;

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "runtime/data/load.h"
+#include "runtime/topology/program_grid.h"
 #include "tests/topology/plan_case.h"
 
 namespace sutura {
@@ -39,7 +40,7 @@ TEST_P(ShippedPlans, CompileWithoutData) {
   const Prepared prepared = prepare(study, feature_rows(study.config, nullptr));
   EXPECT_EQ(prepared.study().study, GetParam().stem().string());
   EXPECT_EQ(prepared.segments.names.size(), prepared.segments.networks.size());
-  EXPECT_FALSE(program_text(prepared.plan).empty());
+  EXPECT_FALSE(grid_text(prepared.plan).empty());
   EXPECT_EQ(prepared.plan.edges.empty(), prepared.egress.empty());
   if (prepared.study().privacy.mechanism == Mechanism::kRows) {
     ASSERT_TRUE(prepared.guard.has_value());

@@ -163,7 +163,7 @@ TEST_F(SitePolicyTest, AnotherCutIsRefused) {
   EXPECT_EQ(refused(cuts("[act1]"), vanilla()), "");
   EXPECT_EQ(refused(cuts("[act1]"), study("vanilla", std::string(kMlp) + ", cuts: [act2]", kMessageNoise)),
             "the site policy 'ours' does not let this study leave hospital:\n"
-            "  activation front>tail, cut after layer act2: FILE:10:2 does not list it");
+            "  activation front>tail, cut after layer act2: FILE:11:2 does not list it");
   EXPECT_EQ(refused(cuts("[act1, act2]"), u_shaped()), "");
   EXPECT_THAT(refused(cuts("[act1]"), u_shaped()), HasSubstr("\n  gradient body>head, cut after layer act2: "));
   EXPECT_THAT(refused(cuts("[]"), vanilla()), HasSubstr("cut after layer act1"));
@@ -186,7 +186,7 @@ TEST_F(SitePolicyTest, CutsOfSegmentsByThemselvesAndBehindJoins) {
   const std::string found = refused(cuts("[nothing]"), zoo);
   EXPECT_THAT(found, HasSubstr("activation front>tail, cut after layer "));
   const std::size_t at = found.find("layer ") + 6;
-  EXPECT_EQ(refused(cuts("[" + found.substr(at, found.find(':', at) - at) + "]"), zoo), "");
+  EXPECT_EQ(refused(cuts(std::string("[") + found.substr(at, found.find(':', at) - at) + "]"), zoo), "");
 }
 
 TEST_F(SitePolicyTest, CountsMetricsAndAlignmentAreListedToo) {
@@ -228,8 +228,9 @@ TEST_F(SitePolicyTest, ShippedPoliciesAgainstShippedStudies) {
   };
   EXPECT_EQ(shipped("guarded_rows_public_labels.yaml", "wdbc_release_once.yaml"), "");
   EXPECT_THAT(shipped("guarded_rows.yaml", "wdbc_release_once.yaml"), HasSubstr("labels y>loss"));
-  EXPECT_THAT(shipped("guarded_rows_public_labels.yaml", "wdbc_vanilla.yaml"),
-              AllOf(HasSubstr("weights front to server, in clear"), HasSubstr("privacy.epsilon 250"), Not(HasSubstr("labels"))));
+  EXPECT_THAT(
+      shipped("guarded_rows_public_labels.yaml", "wdbc_vanilla.yaml"),
+      AllOf(HasSubstr("weights front to server, in clear"), HasSubstr("privacy.epsilon 250"), Not(HasSubstr("labels y"))));
   EXPECT_EQ(shipped("research_clear.yaml", "wdbc_vanilla.yaml"), "");
   StudyConfig s = u_shaped();
   s.privacy.epsilon = 8;
