@@ -53,7 +53,7 @@ STUDIES = {
     "drug_response": ((), vertical("clinic", "clinic", "laboratory")),
     "readmission": (FEW, UP_DOWN | LABELS | AVERAGED),
     "readmission_logistic": ((*FEW, "training.optimizer.learning_rate=0.02"), AVERAGED),
-    "ecg_patients": (("training.epochs=12", "training.batch_size=46"), UP_DOWN | LABELS | AVERAGED),
+    "ecg_patients": (("training.epochs=12", "training.batch_size=46"), {("hospital", "server", "activation")} | LABELS),
     "pneumonia_vanilla": (FEW, UP_DOWN | LABELS | AVERAGED),
     "pneumonia_u_shaped": (FEW, U_SHAPE),
     "pneumonia_local": (FEW, set()),

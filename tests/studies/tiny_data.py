@@ -78,7 +78,7 @@ def intensive_care(folder, rng):
         history.append({**key, **{c: word(rng, h - 2, "0", "1") for c in flags}, "electivesurgery": ("", "0", "1")[rng.integers(3)],
                         "diedinhospital": y})
         for version in ("IV", "IVa"):
-            result.append({**key, "apacheversion": version, "actualhospitalmortality": "EXPIRED" if y else "ALIVE"})
+            result.append({**key, "apachepatientresultsid": len(result), "physicianspeciality": "none", "apacheversion": version, "actualhospitalmortality": "EXPIRED" if y else "ALIVE"})
     base = folder / "eicu_demo"
     for name, rows in (("patient", patient), ("apacheapsvar", aps[10:]), ("apachepredvar", history[10:]),
                        ("apachepatientresult", result[40:])):
