@@ -130,19 +130,20 @@ Tensor Executor::read_value(const Message& m, const Edge& edge, Leg leg, const W
   const bool guarded = (leg == Leg::kForward ? edge.activation_guard : edge.gradient_guard) != GuardKind::kNone;
   const bool regression = setup_.study.training.loss == LossKind::kMeanSquaredError;
   const Codec codec = leg == Leg::kForward ? setup_.study.wire.activation : setup_.study.wire.gradient;
+  const std::string what = "a message of " + edge.text;
   try {
-    for (const WireTensor& t : m.tensors) require(all_finite(t), Errc::kProtocol, "a message holds NaN or infinity");
+    for (const WireTensor& t : m.tensors) require(all_finite(t), Errc::kProtocol, what + " holds NaN or infinity");
     Tensor value;
     if (edge.labels || guarded) {
-      require(m.tensors.size() == 1, Errc::kProtocol, "a message has another number of tensors");
+      require(m.tensors.size() == 1, Errc::kProtocol, what + " has another number of tensors");
       const DType labels = regression ? DType::kFloat32 : DType::kInt32;
       expect(m.tensors[0], edge.labels ? labels : setup_.study.privacy.wire,
              edge.labels ? Shape{w.part().count} : edge.row.with_batch(w.part().count));
       value = to_tensor(m.tensors[0]);
     } else {
-      value = decode_values(ctx_, codec, m.tensors, edge.row.with_batch(w.part().count));
+      value = decode_values(ctx_, codec, m.tensors, edge.row.with_batch(w.part().count), what);
     }
-    require(edge.labels || within_bounds(value), Errc::kProtocol, "a message holds a number beyond a million");
+    require(edge.labels || within_bounds(value), Errc::kProtocol, what + " holds a number beyond a million");
     return value;
   } catch (const Error& e) {
     throw PeerLost(e.code(), std::string(e.what()) + " (" + edge.text + ")");

@@ -44,16 +44,17 @@ std::vector<WireTensor> encode_values(Context& ctx, Codec codec, const Tensor& v
   return int8_message(q, scales);
 }
 
-Tensor decode_values(Context& ctx, Codec codec, const std::vector<WireTensor>& tensors, const Shape& shape) {
+Tensor decode_values(Context& ctx, Codec codec, const std::vector<WireTensor>& tensors, const Shape& shape,
+                     const std::string& what) {
   const std::size_t count = codec == Codec::kInt8 ? 2 : 1;
-  require(tensors.size() == count, Errc::kProtocol, "a message has another number of tensors");
+  require(tensors.size() == count, Errc::kProtocol, what + " has another number of tensors");
   expect(tensors[0], codec == Codec::kInt8 ? DType::kInt8 : dtype_of(codec), shape);
   if (codec != Codec::kInt8) return to_tensor(tensors[0]);
   expect(tensors[1], DType::kFloat32, Shape{shape[0]});
   const Tensor scales = to_tensor(tensors[1]);
-  require(all_finite(tensors[1]), Errc::kProtocol, "a message holds NaN or infinity");
+  require(all_finite(tensors[1]), Errc::kProtocol, what + " holds NaN or infinity");
   require(std::ranges::all_of(scales.f32(), [](float s) { return s >= 0.0f; }), Errc::kProtocol,
-          "a message holds a negative scale");
+          what + " holds a negative scale");
   Tensor value(shape);
   int8_rows_dequantise(ctx, to_tensor(tensors[0]), scales, value);
   return value;

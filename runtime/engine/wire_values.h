@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "kernels/context.h"
@@ -17,8 +18,9 @@ Tensor to_tensor(const WireTensor& w);
 /// and their scales [n].
 std::vector<WireTensor> encode_values(Context& ctx, Codec codec, const Tensor& value);
 /// The values of such a message: bfloat16 stays, int8 rows become float32. NaN and infinity are left for the caller to
-/// refuse. Errors: kProtocol naming what does not fit.
-Tensor decode_values(Context& ctx, Codec codec, const std::vector<WireTensor>& tensors, const Shape& shape);
+/// refuse. Errors: kProtocol naming `what` ("a message of front>tail") and what does not fit.
+Tensor decode_values(Context& ctx, Codec codec, const std::vector<WireTensor>& tensors, const Shape& shape,
+                     const std::string& what);
 
 /// What rounding to int8 took from each record's last gradient, added to its next one before that is rounded, so that the
 /// sum over the visits stays within one rounding of the true sum.

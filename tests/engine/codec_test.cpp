@@ -33,7 +33,7 @@ TEST_F(WireValues, Int8KeepsHalfAStepOfEachRecordsOwnScale) {
   ASSERT_EQ(wire.size(), 2u);
   EXPECT_EQ(wire[0].data.size(), 60u);
   EXPECT_EQ(wire[1].data.size(), 20u);
-  const Tensor y = decode_values(ctx_, Codec::kInt8, wire, x.shape());
+  const Tensor y = decode_values(ctx_, Codec::kInt8, wire, x.shape(), "m");
   for (std::size_t r = 0; r < 5; ++r) {
     float largest = 0.0f;
     for (std::size_t j = 0; j < 12; ++j) largest = std::max(largest, std::abs(x.f32()[r * 12 + j]));
@@ -47,7 +47,7 @@ TEST_F(WireValues, WhatDoesNotFitIsRefused) {
   const auto wire = [&] { return encode_values(ctx_, Codec::kInt8, x); };
   const auto refused = [&](const std::vector<WireTensor>& tensors, const Shape& shape = {4, 3}, Codec codec = Codec::kInt8) {
     try {
-      decode_values(ctx_, codec, tensors, shape);
+      decode_values(ctx_, codec, tensors, shape, "m");
     } catch (const Error& e) {
       return e.code() == Errc::kProtocol;
     }
@@ -84,8 +84,8 @@ TEST_F(WireValues, TheMeanOfARecordsGradientsConvergesWithFeedbackAlone) {
   for (int v = 0; v < 10 * kVisits / 3; ++v) {
     const std::vector<std::int64_t> records{v % 10, (v + 3) % 10, (v + 7) % 10};
     const Tensor x = gather_rows(truth, records);
-    const Tensor a = decode_values(ctx_, Codec::kInt8, residual.encode(ctx_, x, records, 10), x.shape());
-    const Tensor b = decode_values(ctx_, Codec::kInt8, encode_values(ctx_, Codec::kInt8, x), x.shape());
+    const Tensor a = decode_values(ctx_, Codec::kInt8, residual.encode(ctx_, x, records, 10), x.shape(), "m");
+    const Tensor b = decode_values(ctx_, Codec::kInt8, encode_values(ctx_, Codec::kInt8, x), x.shape(), "m");
     for (std::size_t k = 0; k < 3; ++k) {
       const auto r = static_cast<std::size_t>(records[k]);
       ++visits[r];
