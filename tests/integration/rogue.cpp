@@ -51,16 +51,19 @@ Step Rogue::step(std::size_t index) const {
   return planner_->training(0).at(index);
 }
 
-Part Rogue::part(const Step& step) const {
+std::size_t Rogue::part_index(const Step& step) const {
   const auto it = std::ranges::find_if(step.parts, [&](const Part& p) { return p.lane == lane_; });
   require(it != step.parts.end(), Errc::kInternal, "the rogue has no part in this step");
-  return *it;
+  return static_cast<std::size_t>(it - step.parts.begin());
 }
+
+Part Rogue::part(const Step& step) const { return step.parts[part_index(step)]; }
 
 Message Rogue::rows(const Step& step) const {
   const Edge& edge = edge_of(prepared_.plan, false);
   Message m;
-  m.tag = {static_cast<std::uint16_t>(&edge - prepared_.plan.edges.data()), Leg::kForward, step.id, 0};
+  m.tag = {static_cast<std::uint16_t>(&edge - prepared_.plan.edges.data()), Leg::kForward, step.id,
+           static_cast<std::uint16_t>(part_index(step))};
   const DType dtype = edge.activation_guard == GuardKind::kNone ? DType::kFloat32 : loaded_.config.privacy.wire;
   m.tensors.push_back(zeros(dtype, edge.row.with_batch(part(step).count)));
   return m;
@@ -69,7 +72,8 @@ Message Rogue::rows(const Step& step) const {
 Message Rogue::labels(const Step& step) const {
   const Edge& edge = edge_of(prepared_.plan, true);
   Message m;
-  m.tag = {static_cast<std::uint16_t>(&edge - prepared_.plan.edges.data()), Leg::kForward, step.id, 0};
+  m.tag = {static_cast<std::uint16_t>(&edge - prepared_.plan.edges.data()), Leg::kForward, step.id,
+           static_cast<std::uint16_t>(part_index(step))};
   m.tensors.push_back(zeros(DType::kInt32, Shape{part(step).count}));
   return m;
 }

@@ -25,6 +25,8 @@ class Rogue {
   Step step(std::size_t index = 0) const;
   /// This site's one part of a step.
   Part part(const Step& step) const;
+  /// Its index in the step: what its messages are tagged with.
+  std::size_t part_index(const Step& step) const;
   /// A well-formed message of the activations of a part: zero rows. `labels`: of the labels.
   Message rows(const Step& step) const;
   Message labels(const Step& step) const;
