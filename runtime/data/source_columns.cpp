@@ -130,7 +130,9 @@ SourceColumns source_columns(const CsvTable& table, const TableConfig& config, c
     }
   }
   for (const auto& [name, known] : config.categories) out.columns.push_back(category_column(table, name, known));
-  require(!out.columns.empty(), Errc::kConfig, "data.table: no column is left for the features");
+  // A party of a vertical study may bring labels alone.
+  require(!out.columns.empty() || (!config.id.empty() && !config.label.empty()), Errc::kConfig,
+          "data.table: no column is left for the features");
   read_texts(table, config, out.columns);
   return out;
 }

@@ -90,6 +90,6 @@ class Reception {
   std::vector<Guest> gone_;  ///< earlier sessions of members; their channels may still be referred to
 };
 
-inline constexpr std::uint32_t kSessionProtocol = 1;
+inline constexpr std::uint32_t kSessionProtocol = 2;
 
 }  // namespace sutura
