@@ -61,9 +61,11 @@ void Decisions::repeat(std::vector<Decision> recorded) { repeated_ = std::move(r
 
 void Decisions::add(const Decision& decision) {
   all_.push_back(decision);
-  if (!log_) return;
-  const std::string line = to_json(decision).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  log_->append({reinterpret_cast<const std::byte*>(line.data()), line.size()});
+  if (log_) {
+    const std::string line = to_json(decision).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    log_->append({reinterpret_cast<const std::byte*>(line.data()), line.size()});
+  }
+  if (on_added) on_added(decision);
 }
 
 std::optional<Decision> Decisions::due(const std::string& who, std::uint64_t step, int turn, int part, int instruction) const {

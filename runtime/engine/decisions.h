@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,8 +19,8 @@ struct Decision {
   std::int64_t round = 0;
   std::uint64_t step = 0;  ///< Step::id
   int turn = -1;           ///< of the deciding party's program; -1: between steps
-  int part = -1;           ///< index in Step::parts
-  int instruction = -1;    ///< index in the turn
+  int part = -1;           ///< index in Step::parts; between steps index in Plan::weights, -1: no weights
+  int instruction = -1;    ///< index in the turn; between steps which exchange (Between)
   std::string reason;      ///< in words; never data
   Errc code = Errc::kNetwork;
 };
@@ -37,6 +38,7 @@ class Decisions {
   void repeat(std::vector<Decision> recorded);
 
   void add(const Decision& decision);
+  std::function<void(const Decision&)> on_added;  ///< may watch
   /// A recorded departure ("left", "missing") of `who` at exactly this place.
   std::optional<Decision> due(const std::string& who, std::uint64_t step, int turn, int part, int instruction) const;
   bool repeating() const { return repeated_.has_value(); }

@@ -26,94 +26,6 @@ nlohmann::json receive_report(Executor& executor, int party, std::uint32_t lane,
   return j;
 }
 
-void send_rows(Executor& executor, int party, std::uint32_t lane, const Tag& tag, const Tensor& rows) {
-  Message m;
-  m.tag = tag;
-  m.tensors.push_back({DType::kFloat32, rows.shape(), Bytes(rows.bytes().begin(), rows.bytes().end())});
-  send_or_lose(executor.channel(party, lane), std::move(m), executor.patience(), "weights");
-}
-
-Tensor receive_rows(Executor& executor, int party, std::uint32_t lane, const Tag& tag, const Shape& shape) {
-  try {
-    auto answer = executor.channel(party, lane).receive(tag, executor.patience());
-    if (const auto* outcome = std::get_if<Outcome>(&answer))
-      throw PeerLost(*outcome == Outcome::kStopped ? Errc::kInterrupted : Errc::kNetwork,
-                     outcome_text(*outcome) + " while waiting for weights");
-    const Message& m = std::get<Message>(answer);
-    require(m.tensors.size() == 1, Errc::kProtocol, "a weights message has another number of tensors");
-    expect(m.tensors[0], DType::kFloat32, shape);
-    require(all_finite(m.tensors[0]), Errc::kProtocol, "a weights message holds NaN or infinity");
-    Tensor t(shape);
-    if (t.bytes_size() > 0) std::memcpy(t.data(), m.tensors[0].data.data(), t.bytes_size());
-    return t;
-  } catch (const PeerLost&) {
-    throw;
-  } catch (const Error& e) {
-    throw PeerLost(e.code(), e.what());
-  }
-}
-
-/// Weighted mean in double, in the order given.
-Tensor weighted_mean(const std::vector<Tensor>& values, const std::vector<double>& weights) {
-  double total = 0.0;
-  for (const double w : weights) total += w;
-  Tensor mean(values[0].shape());
-  const auto out = mean.f32();
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    double sum = 0.0;
-    for (std::size_t k = 0; k < values.size(); ++k) sum += weights[k] * static_cast<double>(values[k].f32()[i]);
-    out[i] = static_cast<float>(sum / total);
-  }
-  return mean;
-}
-
-void assign(ParamStore& params, const Tensor& values) {
-  std::memcpy(params.values().data(), values.data(), values.bytes_size());
-}
-
-void average_here(Executor& executor, const std::string& segment) {
-  auto& copies = executor.copies(segment);
-  if (copies.size() < 2) return;
-  std::vector<Tensor> values;
-  std::vector<double> weights;
-  for (std::size_t l = 0; l < copies.size(); ++l) {
-    if (!executor.active(static_cast<std::uint32_t>(l))) continue;
-    values.push_back(Tensor::borrow(copies[l].params.values()));
-    weights.push_back(static_cast<double>(executor.setup().planner.sizes()[l].train));
-  }
-  const Tensor mean = weighted_mean(values, weights);
-  for (SegmentCopy& c : copies) assign(c.params, mean);
-}
-
-void average_at_server(Executor& executor, const WeightsEdge& in, const WeightsEdge& out, std::int64_t epoch) {
-  const Plan& plan = executor.setup().plan;
-  const Segments& segments = executor.setup().segments;
-  const Shape shape{segments.networks[segments.index(in.segment)].parameter_count()};
-  std::vector<Tensor> values;
-  std::vector<double> weights;
-  const auto step = static_cast<std::uint64_t>(epoch);
-  for (std::uint32_t l = 0; l < plan.lanes.size(); ++l) {
-    if (!executor.active(l)) continue;
-    try {
-      executor.between_steps(Between::kAverageIn, in.from_party, l);
-      values.push_back(receive_rows(executor, in.from_party, l, {weights_tag(plan, in), Leg::kWeights, step, 0}, shape));
-      weights.push_back(static_cast<double>(executor.setup().planner.sizes()[l].train));
-    } catch (const PeerLost& lost) {
-      executor.drop(l, lost);
-    }
-  }
-  const Tensor mean = weighted_mean(values, weights);
-  for (std::uint32_t l = 0; l < plan.lanes.size(); ++l) {
-    if (!executor.active(l)) continue;
-    try {
-      executor.between_steps(Between::kAverageOut, out.to_party, l);
-      send_rows(executor, out.to_party, l, {weights_tag(plan, out), Leg::kWeights, step, 0}, mean);
-    } catch (const PeerLost& lost) {
-      executor.drop(l, lost);
-    }
-  }
-}
-
 }  // namespace
 
 int server_party(const Plan& plan) {
@@ -166,39 +78,47 @@ nlohmann::json report_of_client(Executor& executor, int party, std::uint32_t lan
 }
 
 std::uint16_t weights_tag(const Plan& plan, const WeightsEdge& edge) {
-  return static_cast<std::uint16_t>(0x8000 + (&edge - plan.weights.data()));
+  return static_cast<std::uint16_t>(0x8000 + edge_index(plan, edge));
 }
 
-void average_round(Executor& executor, std::int64_t epoch) {
-  const Plan& plan = executor.setup().plan;
-  const Instance& self = executor.setup().self;
-  const auto step = static_cast<std::uint64_t>(epoch);
-  for (const std::string& s : executor.setup().study.schedule.average)
-    if (executor.holds(s) && self.lane < 0) average_here(executor, s);
-  // Weights edges of a round come in pairs: to the server, and back.
-  for (std::size_t w = 0; w + 1 < plan.weights.size(); ++w) {
-    const WeightsEdge& in = plan.weights[w];
-    const WeightsEdge& out = plan.weights[w + 1];
-    if (in.when != WeightsEdge::When::kRoundEnd || in.from_party != plan.many_party) continue;
-    if (self.party == in.to_party) average_at_server(executor, in, out, epoch);
-    if (self.party != in.from_party) continue;
-    const auto lane = static_cast<std::uint32_t>(self.lane);
-    ParamStore& params = executor.copies(in.segment)[0].params;
-    send_rows(executor, in.to_party, lane, {weights_tag(plan, in), Leg::kWeights, step, 0}, params.values());
-    assign(params, receive_rows(executor, in.to_party, lane, {weights_tag(plan, out), Leg::kWeights, step, 0},
-                                params.values().shape()));
+int edge_index(const Plan& plan, const WeightsEdge& edge) { return static_cast<int>(&edge - plan.weights.data()); }
+
+void send_weights(Executor& executor, int party, std::uint32_t lane, const Tag& tag, const Tensor& rows) {
+  Message m;
+  m.tag = tag;
+  m.tensors.push_back({DType::kFloat32, rows.shape(), Bytes(rows.bytes().begin(), rows.bytes().end())});
+  send_or_lose(executor.channel(party, lane), std::move(m), executor.patience(), "weights");
+}
+
+Tensor receive_weights(Executor& executor, int party, std::uint32_t lane, const Tag& tag, const Shape& shape) {
+  try {
+    auto answer = executor.channel(party, lane).receive(tag, executor.patience());
+    if (const auto* outcome = std::get_if<Outcome>(&answer))
+      throw PeerLost(*outcome == Outcome::kStopped ? Errc::kInterrupted : Errc::kNetwork,
+                     outcome_text(*outcome) + " while waiting for weights");
+    const Message& m = std::get<Message>(answer);
+    require(m.tensors.size() == 1, Errc::kProtocol, "a weights message has another number of tensors");
+    expect(m.tensors[0], DType::kFloat32, shape);
+    require(all_finite(m.tensors[0]), Errc::kProtocol, "a weights message holds NaN or infinity");
+    Tensor t(shape);
+    if (t.bytes_size() > 0) std::memcpy(t.data(), m.tensors[0].data.data(), t.bytes_size());
+    return t;
+  } catch (const PeerLost&) {
+    throw;
+  } catch (const Error& e) {
+    throw PeerLost(e.code(), e.what());
   }
 }
 
 void deliver(Executor& executor, const WeightsEdge& edge, const Tensor& rows) {
   const Plan& plan = executor.setup().plan;
   const Tag tag{weights_tag(plan, edge), Leg::kWeights, kRunEnd, 0};
-  if (edge.to_party != plan.many_party) return send_rows(executor, edge.to_party, 0, tag, rows);
+  if (edge.to_party != plan.many_party) return send_weights(executor, edge.to_party, 0, tag, rows);
   for (std::uint32_t l = 0; l < plan.lanes.size(); ++l) {
     if (!executor.active(l)) continue;
     try {
-      executor.between_steps(Between::kDelivery, edge.to_party, l);
-      send_rows(executor, edge.to_party, l, tag, rows);
+      executor.between_steps(Between::kDelivery, edge.to_party, l, edge_index(plan, edge));
+      send_weights(executor, edge.to_party, l, tag, rows);
     } catch (const PeerLost& lost) {
       executor.drop(l, lost);
     }
@@ -209,7 +129,7 @@ Tensor await_delivery(Executor& executor, const WeightsEdge& edge, std::int64_t 
   const Segments& segments = executor.setup().segments;
   const std::int64_t total = segments.networks[segments.index(edge.segment)].parameter_count();
   const auto lane = static_cast<std::uint32_t>(std::max(0, executor.setup().self.lane));
-  return receive_rows(executor, edge.from_party, lane, {weights_tag(executor.setup().plan, edge), Leg::kWeights, kRunEnd, 0},
+  return receive_weights(executor, edge.from_party, lane, {weights_tag(executor.setup().plan, edge), Leg::kWeights, kRunEnd, 0},
                       {count, total});
 }
 

@@ -7,11 +7,6 @@
 
 namespace sutura {
 
-/// Round end: averages what the schedule says, weighted by training records (McMahan et al. 2017; statistics of
-/// normalisation layers included), summed in lane order. Replicas send their copy to the server and take the mean back;
-/// copies held in one place are averaged in place. A lane that fails here is dropped.
-void average_round(Executor& executor, std::int64_t epoch);
-
 /// Run end, sending side: rows [k, total] of a segment's weights to every process of the receiving party.
 void deliver(Executor& executor, const WeightsEdge& edge, const Tensor& rows);
 /// Run end, receiving side: `count` rows of the segment's weights. Errors: kNetwork, kProtocol.
@@ -30,7 +25,12 @@ void report_to_server(Executor& executor, const nlohmann::json& report, const st
 /// Server: the next report of (party, lane). Errors: as report_of_server; the caller decides what a lost peer means.
 nlohmann::json report_of_client(Executor& executor, int party, std::uint32_t lane, const std::string& what);
 
-/// Index of a weights edge in messages.
+/// Index of a weights edge in Plan::weights, and the number that stands for it in messages.
+int edge_index(const Plan& plan, const WeightsEdge& edge);
 std::uint16_t weights_tag(const Plan& plan, const WeightsEdge& edge);
+/// Weights as they are, float32, to a peer. Errors: PeerLost.
+void send_weights(Executor& executor, int party, std::uint32_t lane, const Tag& tag, const Tensor& rows);
+/// Weights of this shape from a peer. Errors: PeerLost.
+Tensor receive_weights(Executor& executor, int party, std::uint32_t lane, const Tag& tag, const Shape& shape);
 
 }  // namespace sutura

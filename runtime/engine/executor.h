@@ -53,7 +53,7 @@ struct StepResult {
 };
 
 /// Where between steps parties exchange messages.
-enum class Between { kRoundStart, kTurnStart, kTurnEnd, kSpread, kAverageIn, kAverageOut, kFigure, kReport, kDelivery };
+enum class Between { kRoundStart, kTurnStart, kTurnEnd, kSpread, kAverageIn, kAverageOut, kFigure, kReport, kDelivery, kAdmission };
 
 /// Everything a party needs to run programs.
 struct PartySetup {
@@ -129,9 +129,12 @@ class Executor {
   void leave_out(std::uint32_t lane) { active_[lane] = false; }
   /// A single party is lost: missing from now on, or the end of the run, as the study says. Called while `lost` is handled.
   void lose_party(int party, const Error& lost);
+  /// A round begins: departures before its first step are recorded under its number.
+  void begin_round(std::int64_t round) { place_.round = round; }
   /// Names where between steps a message is exchanged with (party, lane), for the record of departures; a recorded departure
-  /// that lies exactly there happens again. Errors: that departure.
-  void between_steps(Between point, int party, std::uint32_t lane);
+  /// that lies exactly there happens again. `edge`: index in Plan::weights, where several of them are served at one point.
+  /// Errors: that departure.
+  void between_steps(Between point, int party, std::uint32_t lane, int edge = -1);
   const std::vector<std::string>& dropped() const { return dropped_; }
   /// Seconds spent waiting for peers' messages in steps.
   double waiting_seconds() const { return waited_.count(); }

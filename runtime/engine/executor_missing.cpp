@@ -112,11 +112,12 @@ void Executor::lose_party(int party, const Error& lost) {
   require(anybody, lost.code(), "every client is gone; the last one: " + dropped_.back());
 }
 
-void Executor::between_steps(Between point, int party, std::uint32_t lane) {
-  place_.turn = place_.part = -1;
+void Executor::between_steps(Between point, int party, std::uint32_t lane, int edge) {
+  place_.turn = -1;
+  place_.part = edge;
   place_.instruction = static_cast<int>(point);
   if (setup_.decisions == nullptr || !setup_.decisions->repeating()) return;
-  const auto due = setup_.decisions->due(name_of(party, lane), place_.step, -1, -1, place_.instruction);
+  const auto due = setup_.decisions->due(name_of(party, lane), place_.step, -1, edge, place_.instruction);
   if (due) throw PeerLost(due->code, due->reason);
 }
 

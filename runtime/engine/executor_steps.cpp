@@ -49,6 +49,8 @@ StepResult Executor::advance() {
   if (!ends) return {};
   const std::unique_ptr<InFlight> flight = std::move(in_flight_.front());
   in_flight_.pop_front();
+  place_.round = flight->step.epoch;  // also where this party has nothing to do in steps: what comes between them has a place
+  place_.step = flight->step.id;
   return end(*flight);
 }
 

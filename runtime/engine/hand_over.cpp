@@ -104,7 +104,7 @@ void HandOver::give_and_take(std::uint32_t lane, std::int64_t turn, Phase phase)
   each_edge(executor_.setup().plan, [&](const WeightsEdge& w) {
     if (at_server() && executor_.active(lane)) {
       try {
-        executor_.between_steps(phase == Phase::kBegin ? Between::kTurnStart : Between::kSpread, w.from_party, lane);
+        executor_.between_steps(phase == Phase::kBegin ? Between::kTurnStart : Between::kSpread, w.from_party, lane, edge_index(executor_.setup().plan, w));
         give(w, lane, tag(w, turn, phase));
       } catch (const PeerLost& lost) {
         executor_.drop(lane, lost);
@@ -157,7 +157,7 @@ void HandOver::end_turn(std::uint32_t lane, std::int64_t turn) {
   each_edge(setup.plan, [&](const WeightsEdge& w) {
     if (at_server() && executor_.active(lane)) {
       try {
-        executor_.between_steps(Between::kTurnEnd, w.from_party, lane);
+        executor_.between_steps(Between::kTurnEnd, w.from_party, lane, edge_index(executor_.setup().plan, w));
         Message m = receive(executor_, w.from_party, lane, tag(w, turn, Phase::kEnd));
         const auto& network = setup.segments.networks[setup.segments.index(w.segment)];
         const auto most = largest_hand_over_bytes(network.parameter_count(), setup.plan.lanes.size());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "runtime/engine/exchange.h"
 
@@ -38,25 +39,41 @@ std::vector<std::string> joined_at(const Decisions& decisions, std::int64_t roun
   return names;
 }
 
-Decision between_rounds(const std::string& event, const std::string& who, std::int64_t round, const std::string& reason) {
-  Decision d;
-  d.event = event;
-  d.who = who;
-  d.round = round;
-  d.reason = reason;
-  return d;
-}
-
 }  // namespace
 
 std::int64_t Rounds::begin(std::int64_t next) {
-  const Plan& plan = executor_.setup().plan;
-  const int server = server_party(plan);
+  const PartySetup& setup = executor_.setup();
+  const int server = server_party(setup.plan);
   if (server < 0) return next;
-  if (executor_.setup().self.party != server) return follow(next);
+  if (setup.self.party != server) {
+    const std::int64_t round = follow(next);
+    const bool late = !begun_ && round > 0 && setup.self.lane >= 0;
+    begun_ = true;
+    executor_.begin_round(round);
+    if (late && on_joined) on_joined(static_cast<std::uint32_t>(setup.self.lane), round);
+    return round;
+  }
   decide(next);
   tell(next);
+  for (const std::uint32_t lane : std::exchange(newcomers_, {}))
+    if (next > 0 && on_joined) on_joined(lane, next);
   return next;
+}
+
+void Rounds::record(const std::string& event, const std::string& who, const std::string& reason) {
+  if (executor_.setup().decisions == nullptr) return;
+  Decision d;
+  d.event = event;
+  d.who = who;
+  d.round = round_;
+  d.reason = reason;
+  executor_.setup().decisions->add(d);
+}
+
+void Rounds::end(const std::string& who, const std::string& why) {
+  ending_ = why;
+  record("stopped", who, why);
+  throw Error(Errc::kNetwork, why);
 }
 
 std::vector<std::string> Rounds::absent() const {
@@ -74,70 +91,81 @@ std::vector<std::string> Rounds::absent() const {
   return names;
 }
 
+std::vector<std::string> Rounds::left() const {
+  std::vector<std::string> names = absent();
+  std::erase_if(names, [&](const std::string& n) { return unseen_.contains(n); });
+  return names;
+}
+
 void Rounds::decide(std::int64_t round) {
-  const StudyConfig& study = executor_.setup().study;
-  const ParticipationConfig& rule = study.schedule.participation;
-  Decisions* decisions = executor_.setup().decisions;
-  const Deadline deadline = deadline_in(executor_.setup().silence);
-  const auto needed = static_cast<std::size_t>(std::max<std::int64_t>(1, rule.min_clients));
-  const bool replay = decisions != nullptr && decisions->repeating();
-  bool told_waiting = false;
-  if (!opened_) open(round);
-  while (reception_ != nullptr) {
-    if (executor_.setup().plan.aligned) {  // a newcomer would have to find the common records again
-      static_cast<void>(reception_->poll(std::chrono::steady_clock::now()));
-      reception_->turn_away(Error(Errc::kData, "the parties' records were aligned when the run began: start it again to join"));
-      break;
-    }
-    const std::vector<std::string> away = absent();
-    std::vector<std::string> back;
-    if (replay) {
-      // Who came back at this round then comes back now, and nobody else.
-      for (const std::string& name : joined_at(*decisions, round))
-        if (std::ranges::find(away, name) != away.end()) back.push_back(name);
-    }
-    const std::vector<std::string> waiting = reception_->poll(std::chrono::steady_clock::now());
-    if (replay) {
-      std::erase_if(back, [&](const std::string& n) { return std::ranges::find(waiting, n) == waiting.end(); });
-      if (!back.empty()) {
-        for (const std::string& name : back) admit(name, round);
-        continue;
-      }
-      const auto due = joined_at(*decisions, round);
-      const bool missing = std::ranges::any_of(due, [&](const std::string& n) { return std::ranges::find(away, n) != away.end(); });
-      if (!missing) break;
-    } else {
-      for (const std::string& name : waiting)
-        if (std::ranges::find(away, name) != away.end()) admit(name, round);
-      const bool enough = executor_.setup().plan.many_party < 0 || executor_.active_lanes() >= needed;
-      if (enough && (rule.on_leave != OnLeave::kWait || absent().empty())) break;
-      require(enough || rule.on_leave == OnLeave::kWait || std::chrono::steady_clock::now() < deadline, Errc::kNetwork,
-              "round " + std::to_string(round) + " needs " + std::to_string(needed) + " sites, " +
-                  std::to_string(executor_.active_lanes()) + " are there");
-      if (!told_waiting && decisions != nullptr)
-        for (const std::string& name : absent()) decisions->add(between_rounds("waited", name, round, "the round waits for it"));
-      told_waiting = true;
-    }
-    if (stop_requested_ && stop_requested_()) throw Error(Errc::kInterrupted, "stopped while waiting for sites");
-    static_cast<void>(reception_->poll(deadline_in(std::chrono::milliseconds(200))));
+  const PartySetup& setup = executor_.setup();
+  round_ = round;
+  executor_.begin_round(round);
+  if (!begun_) open();
+  begun_ = true;
+  if (reception_ != nullptr && setup.plan.aligned) {  // a newcomer would have to find the common records again
+    static_cast<void>(reception_->poll(std::chrono::steady_clock::now()));
+    reception_->turn_away(Error(Errc::kData, "the parties' records were aligned when the run began: start it again to join"));
+  } else if (reception_ != nullptr) {
+    setup.decisions != nullptr && setup.decisions->repeating() ? gather_again() : gather();
   }
-  require(executor_.setup().plan.many_party < 0 || executor_.active_lanes() > 0, Errc::kNetwork, "every client is gone");
+  require(setup.plan.many_party < 0 || executor_.active_lanes() > 0, Errc::kNetwork, "every client is gone");
+}
+
+/// Lets in who is waiting, and waits for others as schedule.participation says.
+void Rounds::gather() {
+  const ParticipationConfig& rule = executor_.setup().study.schedule.participation;
+  const auto needed = static_cast<std::size_t>(std::max<std::int64_t>(1, rule.min_clients));
+  const Deadline deadline = deadline_in(executor_.setup().silence);
+  for (bool waited = false;; waited = true) {
+    const std::vector<std::string> away = absent();
+    for (const std::string& name : reception_->poll(std::chrono::steady_clock::now()))
+      if (std::ranges::find(away, name) != away.end()) admit(name);
+    const bool enough = executor_.setup().plan.many_party < 0 || executor_.active_lanes() >= needed;
+    const bool waits = rule.on_leave == OnLeave::kWait && !left().empty();
+    if (enough && !waits) return;
+    const std::vector<std::string> missing = waits ? left() : absent();
+    if (!waits && std::chrono::steady_clock::now() >= deadline)
+      end(missing.front(), "round " + std::to_string(round_) + " needs " + std::to_string(needed) + " sites, " +
+                               std::to_string(executor_.active_lanes()) + " are there");
+    if (!waited)
+      for (const std::string& name : missing) record("waited", name, "the round waits for it");
+    wait_a_little();
+  }
+}
+
+/// Who came back at this round when the recorded run ran comes back now, and nobody else.
+void Rounds::gather_again() {
+  for (;;) {
+    std::vector<std::string> due = joined_at(*executor_.setup().decisions, round_);
+    const std::vector<std::string> away = absent();
+    std::erase_if(due, [&](const std::string& n) { return std::ranges::find(away, n) == away.end(); });
+    if (due.empty()) return;
+    const std::vector<std::string> waiting = reception_->poll(std::chrono::steady_clock::now());
+    std::erase_if(due, [&](const std::string& n) { return std::ranges::find(waiting, n) == waiting.end(); });
+    for (const std::string& name : due) admit(name);
+    if (due.empty()) wait_a_little();
+  }
+}
+
+void Rounds::wait_a_little() {
+  if (stop_requested_ && stop_requested_()) throw Error(Errc::kInterrupted, "stopped while waiting for sites");
+  static_cast<void>(reception_->poll(deadline_in(std::chrono::milliseconds(200))));
 }
 
 /// Who is there when the run begins.
-void Rounds::open(std::int64_t round) {
-  opened_ = true;
+void Rounds::open() {
   const PartySetup& setup = executor_.setup();
   for (std::uint32_t l = 0; setup.plan.many_party >= 0 && l < setup.plan.lanes.size(); ++l) {
     const bool there = setup.planner.sizes()[l].present();
-    if (!there) executor_.leave_out(l);
-    if (setup.decisions != nullptr)
-      setup.decisions->add(between_rounds(there ? "joined" : "absent", setup.plan.lanes[l], round,
-                                          there ? "there at the start of the run" : "not there at the start of the run"));
+    record(there ? "joined" : "absent", setup.plan.lanes[l], there ? "there at the start of the run" : "not there at the start of the run");
+    if (there) continue;
+    executor_.leave_out(l);
+    unseen_.insert(setup.plan.lanes[l]);
   }
 }
 
-void Rounds::admit(const std::string& name, std::int64_t round) {
+void Rounds::admit(const std::string& name) {
   const PartySetup& setup = executor_.setup();
   const LaneSizes told = reception_->told(name);
   std::vector<LaneSizes> sizes = setup.planner.sizes();
@@ -147,13 +175,14 @@ void Rounds::admit(const std::string& name, std::int64_t round) {
     sizes[l] = told;
     reception_->welcome(name, sizes);
     executor_.admit_lane(l);
-    if (on_joined) on_joined(l);
+    newcomers_.push_back(l);
   } else {
     reception_->welcome(name, sizes);
     executor_.admit(setup.plan.party_index(name));
   }
   setup.planner.set_sizes(std::move(sizes));
-  if (setup.decisions != nullptr) setup.decisions->add(between_rounds("joined", name, round, "joined at the start of the round"));
+  unseen_.erase(name);
+  record("joined", name, "joined at the start of the round");
 }
 
 void Rounds::tell(std::int64_t round) {
@@ -190,7 +219,9 @@ std::int64_t Rounds::follow(std::int64_t next) {
 void Rounds::after_step() {
   const PartySetup& setup = executor_.setup();
   if (setup.study.schedule.participation.on_leave != OnLeave::kStop || executor_.dropped().empty()) return;
-  throw Error(Errc::kNetwork, "a site left and schedule.participation.on_leave is stop: " + executor_.dropped().back());
+  const std::string& last = executor_.dropped().back();  // "name: reason"
+  const std::string who = last.substr(0, last.find(": "));
+  end(who, "'" + who + "' left, and schedule.participation.on_leave is stop");
 }
 
 }  // namespace sutura

@@ -1,6 +1,9 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "runtime/engine/decisions.h"
 #include "runtime/engine/executor.h"
@@ -15,28 +18,41 @@ class Rounds {
   /// `reception`: the server's; nullptr elsewhere. `stop_requested` is polled while waiting for sites.
   Rounds(Executor& executor, Reception* reception, std::function<bool()> stop_requested)
       : executor_(executor), reception_(reception), stop_requested_(std::move(stop_requested)) {}
-  /// Called with the lane of a site that joined at the start of a round.
-  std::function<void(std::uint32_t lane)> on_joined;
+  /// A site has joined after the first round and knows that the round begins: called at the server, and at that site.
+  std::function<void(std::uint32_t lane, std::int64_t round)> on_joined;
 
   /// Begins a round not before `next`; returns its number (a site that joins late begins with a later one).
   /// Errors: kNetwork if too few sites are there when the deadline has passed, or a site left and the study says stop.
   std::int64_t begin(std::int64_t next);
   /// Between steps: ends the run if a site has left and schedule.participation.on_leave says stop.
   void after_step();
+  /// Why the rounds ended early, in words for every party; empty: they did not.
+  const std::string& ending() const { return ending_; }
 
  private:
   void decide(std::int64_t round);
-  void open(std::int64_t round);
-  void admit(const std::string& name, std::int64_t round);
+  void open();
+  void gather();
+  void gather_again();
+  void wait_a_little();
+  void admit(const std::string& name);
   void tell(std::int64_t round);
   std::int64_t follow(std::int64_t next);
   /// Sites and parties of the server's session that are not there.
   std::vector<std::string> absent() const;
+  /// Those of them that were in the run: schedule.participation.on_leave: wait is about these.
+  std::vector<std::string> left() const;
+  void record(const std::string& event, const std::string& who, const std::string& reason);
+  [[noreturn]] void end(const std::string& who, const std::string& why);
 
   Executor& executor_;
   Reception* reception_;
   std::function<bool()> stop_requested_;
-  bool opened_ = false;
+  bool begun_ = false;
+  std::int64_t round_ = 0;
+  std::set<std::string> unseen_;          ///< were not there when the run began, and are not yet
+  std::vector<std::uint32_t> newcomers_;  ///< server: lanes that join with this round
+  std::string ending_;
 };
 
 }  // namespace sutura

@@ -31,6 +31,8 @@ class Replay {
     // Parties that are no replica are not recorded at the start: a run cannot begin without them.
     return count(name, "absent") == 0;
   }
+  /// A site that was never there sends nothing and changes nothing.
+  bool takes_part(const std::string& name) const { return begins(name) || count(name, "joined") > 0; }
   bool left(const std::string& name) const { return count(name, "left") + count(name, "missing") > 0; }
   /// Times that a process of this name took part; the first needs no record.
   int times_joined(const std::string& name) const {
@@ -66,11 +68,12 @@ double pooled_mean(const EpochRecord& a, const EpochRecord& b) {
   return (a.train_loss.value_or(0.0) * na + b.train_loss.value_or(0.0) * nb) / std::max(1.0, na + nb);
 }
 
-/// Scores of all data holders as one; figures and controls on the records of all.
+/// Scores of all data holders as one; figures and controls on the records of all who came to their end.
 PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
   const Plan& plan = prepared.plan;
   const int loss_party = plan.party_of(plan.loss_node);
-  const auto holder = std::ranges::find_if(actors, [&](const Actor& a) { return a.self.party == loss_party; });
+  auto holder = std::ranges::find_if(actors, [&](const Actor& a) { return a.self.party == loss_party && !a.result.epochs.empty(); });
+  if (holder == actors.end()) holder = std::ranges::find(actors, loss_party, [](const Actor& a) { return a.self.party; });
   PartyResult all = std::move(holder->result);
   for (const Actor& a : actors) all.interrupted = all.interrupted || a.result.interrupted;
   const bool local = std::ranges::any_of(actors, [](const Actor& a) { return a.result.local_evaluation; });
@@ -87,11 +90,13 @@ PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
     for (const Actor& a : actors) {
       if (&a == &*holder || a.self.party != loss_party) continue;
       all.records += a.result.records;
-      for (std::size_t e = 0; e < std::min(all.epochs.size(), a.result.epochs.size()); ++e) {
-        all.epochs[e].train_loss = pooled_mean(all.epochs[e], a.result.epochs[e]);
-        all.epochs[e].records += a.result.epochs[e].records;
-        all.epochs[e].traffic.up_bytes += a.result.epochs[e].traffic.up_bytes;
-        all.epochs[e].traffic.down_bytes += a.result.epochs[e].traffic.down_bytes;
+      for (EpochRecord& e : all.epochs) {
+        const auto same = std::ranges::find(a.result.epochs, e.epoch, &EpochRecord::epoch);  // a site may have joined late
+        if (same == a.result.epochs.end()) continue;
+        e.train_loss = pooled_mean(e, *same);
+        e.records += same->records;
+        e.traffic.up_bytes += same->traffic.up_bytes;
+        e.traffic.down_bytes += same->traffic.down_bytes;
       }
     }
   if (!local && !at_replicas) return all;
@@ -134,6 +139,7 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
     const auto names = plan.instances(static_cast<int>(p));
     for (std::size_t i = 0; i < names.size(); ++i) {
       const bool many = static_cast<int>(p) == plan.many_party;
+      if (!recorded.takes_part(names[i])) continue;
       Actor a;
       a.self = {static_cast<int>(p), many ? static_cast<int>(i) : -1, names[i]};
       if (holds_records(plan, static_cast<int>(p)))
@@ -167,6 +173,7 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
     run.keys = a.keys ? &*a.keys : nullptr;
     RunHooks own;
     own.stop_requested = hooks.stop_requested;
+    own.on_decision = hooks.on_decision;
     if (a.self.party == watched && a.self.lane <= 0) own = hooks;
     Hello hello;
     hello.protocol = kSessionProtocol;

@@ -228,6 +228,7 @@ PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHook
   if (decides) std::filesystem::remove(run.folder / "decisions.jsonl");  // of an earlier run in this folder
   Decisions decisions = decides ? Decisions(run.folder / "decisions.jsonl") : Decisions();
   if (decides && !run.replay.empty()) decisions.repeat(run.replay);
+  decisions.on_added = hooks.on_decision;
   const ParticipationConfig& participation = study.schedule.participation;
   const double silence_s = participation.deadline_s > 0.0 ? participation.deadline_s
                            : study.connection             ? study.connection->deadline_s

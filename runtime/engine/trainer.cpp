@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/random/philox.h"
+#include "runtime/engine/averaging.h"
 #include "runtime/engine/exchange.h"
 #include "runtime/engine/executor_slots.h"
 #include "runtime/engine/hand_over.h"
@@ -24,8 +25,11 @@ class Run {
   Run(Executor& executor, const RunHooks& hooks, const RunPeers& peers)
       : executor_(executor), hooks_(hooks), setup_(executor.setup()), plan_(setup_.plan),
         holds_loss_(plan_.party_of(plan_.loss_node) == setup_.self.party), rounds_(executor, peers.reception, hooks.stop_requested),
-        hand_over_(executor, peers.keys, peers.run), selection_(setup_.study.training) {
-    rounds_.on_joined = [this](std::uint32_t lane) { hand_over_.forget(lane); };
+        hand_over_(executor, peers.keys, peers.run), averaging_(executor), selection_(setup_.study.training) {
+    rounds_.on_joined = [this](std::uint32_t lane, std::int64_t round) {
+      hand_over_.forget(lane);
+      averaging_.admit(lane, round);
+    };
   }
 
   PartyResult go() {
@@ -38,7 +42,7 @@ class Run {
         if (w.when == WeightsEdge::When::kRunEnd) hand_over(w);
       if (!plan_.program(setup_.self.party, Purpose::kLocalEvaluate).empty()) evaluate_locally();
     } catch (const Error& e) {
-      tell_peers(e.code());
+      tell_peers(e.code(), rounds_.ending());
       result_.interrupted = e.code() == Errc::kInterrupted;
       if (!result_.interrupted) result_.failure = e;
     }
@@ -48,8 +52,9 @@ class Run {
 
  private:
   /// Whoever still waits for this party learns that it ends, and why in a few words; details stay on this machine.
-  void tell_peers(Errc code) {
-    const Error reason(code, code == Errc::kInterrupted     ? "the other side was stopped"
+  void tell_peers(Errc code, const std::string& ending) {
+    const Error reason(code, !ending.empty()               ? ending
+                             : code == Errc::kInterrupted     ? "the other side was stopped"
                              : code == Errc::kPrivacyBudget ? "its privacy budget does not allow another release"
                                                             : "the other side ended: " + std::string(name(code)));
     const auto& parties = plan_.topology.parties;
@@ -116,7 +121,7 @@ class Run {
     records_ = 0;
     const auto start = std::chrono::steady_clock::now();
     train_steps(epoch);
-    average_round(executor_, epoch);
+    averaging_.end_round(epoch);
     rounds_.after_step();
     EpochRecord r;
     r.epoch = epoch;
@@ -376,6 +381,7 @@ class Run {
   std::map<std::string, Tensor> delivered_;
   Rounds rounds_;
   HandOver hand_over_;
+  Averaging averaging_;
   Selection selection_;
   std::map<std::string, std::vector<Tensor>> best_;  ///< training.keep: best: weights of every copy held here
 };

@@ -61,6 +61,7 @@ struct RunHooks {
   std::function<bool()> stop_requested;                ///< polled between steps
   std::function<void(const EpochRecord&)> on_epoch;
   std::function<void(const Step&, const StepResult&)> on_step;
+  std::function<void(const Decision&)> on_decision;    ///< of the party that decides: who joined, left, was waited for
   std::function<TrafficBytes()> traffic;
   std::function<double()> epsilon;                     ///< spent so far
 };

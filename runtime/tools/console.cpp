@@ -87,6 +87,13 @@ void Progress::epoch(const EpochRecord& r) {
   std::cerr << line << std::endl;
 }
 
+void Progress::decision(const Decision& d) {
+  const bool from_the_start = d.event == "joined" && d.round == 0;
+  if (style_ == Style::kOff || from_the_start) return;
+  clear_line();
+  std::cerr << "round " << d.round << ": " << d.who << " " << d.event << ": " << escaped(d.reason) << std::endl;
+}
+
 void print_result(const Prepared& prepared, const PartyResult& result, const std::string& instance, const std::string& folder) {
   const nlohmann::json s = summary_of(prepared, result, instance);
   std::string out = "\n" + prepared.study().study + ", " + instance + " (" + result.backend + ")\n";

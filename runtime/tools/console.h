@@ -18,6 +18,8 @@ class Progress {
   ~Progress();
   void step(const Step& step, const StepResult& result);
   void epoch(const EpochRecord& record);
+  /// Who joined later, left, or was waited for.
+  void decision(const Decision& decision);
 
  private:
   void clear_line();

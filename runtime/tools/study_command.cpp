@@ -38,6 +38,7 @@ RunHooks hooks_for(Progress& progress) {
   h.stop_requested = [] { return stop_requested(); };
   h.on_step = [&progress](const Step& s, const StepResult& r) { progress.step(s, r); };
   h.on_epoch = [&progress](const EpochRecord& r) { progress.epoch(r); };
+  h.on_decision = [&progress](const Decision& d) { progress.decision(d); };
   return h;
 }
 

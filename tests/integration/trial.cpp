@@ -49,7 +49,9 @@ void expect_exit(Process& process, int status) {
   }
 }
 
-Trial::Trial() : study(shipped("wdbc_vanilla.yaml")), folder_(fresh_folder()) {}
+Trial::Trial() : study(shipped("wdbc_vanilla.yaml")), folder_(fresh_folder()) {
+  ::setenv("SUTURA_EGRESS", shipped("egress/research_clear.yaml").c_str(), 1);
+}
 
 Trial::~Trial() {
   std::error_code ignored;
