@@ -54,8 +54,8 @@ auto tell_on_failure(Line& server, const Work& work) {
 std::vector<std::int64_t> exchange_sizes(Seat& seat, std::int64_t own) {
   Bytes mine(sizeof own);
   store_le(mine, 0, own);
-  seat.server.send(tag_of(Purpose::kSize), mine);
-  const Bytes all = seat.server.receive(tag_of(Purpose::kSizes), seat.ring.size() * sizeof own);
+  seat.server.send(tag_of(RingMessage::kSize), mine);
+  const Bytes all = seat.server.receive(tag_of(RingMessage::kSizes), seat.ring.size() * sizeof own);
   std::vector<std::int64_t> sizes;
   for (std::size_t m = 0; m < seat.ring.size(); ++m) {
     sizes.push_back(load_le<std::int64_t>(all, m * sizeof own));
@@ -66,10 +66,10 @@ std::vector<std::int64_t> exchange_sizes(Seat& seat, std::int64_t own) {
 }
 
 /// Round after round: blinds the set in hand, sends it on, takes the next.
-class Rounds {
+class RingWalk {
  public:
   /// Row order[i] of the own identifiers is point i of the own set.
-  Rounds(Seat& seat, const std::vector<std::string>& identifiers, std::span<const std::int64_t> order,
+  RingWalk(Seat& seat, const std::vector<std::string>& identifiers, std::span<const std::int64_t> order,
          const std::vector<std::int64_t>& sizes)
       : seat_(seat),
         identifiers_(identifiers),
@@ -112,15 +112,15 @@ class Rounds {
       }
     }
     if (round + 1 < seat_.ring.size())
-      seat_.send_to_next(tag_of(Purpose::kHop, round, c), std::as_bytes(points));
+      seat_.send_to_next(tag_of(RingMessage::kHop, round, c), std::as_bytes(points));
     else
-      seat_.server.send(tag_of(Purpose::kBlinded, 0, c), std::as_bytes(points));
+      seat_.server.send(tag_of(RingMessage::kBlinded, 0, c), std::as_bytes(points));
     done_ += std::ssize(points);
     if (seat_.terms.progress) seat_.terms.progress(done_, total_);
   }
 
   void take(std::size_t round, std::int64_t c, std::span<Point> points) {
-    const Bytes plain = seat_.receive_from_previous(tag_of(Purpose::kHop, round, c), points.size_bytes());
+    const Bytes plain = seat_.receive_from_previous(tag_of(RingMessage::kHop, round, c), points.size_bytes());
     std::ranges::copy(plain, std::as_writable_bytes(points).begin());
   }
 
@@ -139,7 +139,7 @@ std::vector<std::int64_t> common_rows(Seat& seat, std::span<const std::int64_t> 
   std::vector<std::int64_t> rows;
   const auto chunks = chunks_of_positions(std::ssize(order));
   for (std::int64_t c = 0; c < chunks.count(); ++c) {
-    const Bytes mask = seat.server.receive(tag_of(Purpose::kCommon, 0, c), static_cast<std::size_t>(chunks.length(c)));
+    const Bytes mask = seat.server.receive(tag_of(RingMessage::kCommon, 0, c), static_cast<std::size_t>(chunks.length(c)));
     for (std::size_t i = 0; i < mask.size(); ++i) {
       require(mask[i] <= std::byte{1}, Errc::kProtocol, "the server marks common records with another value than 0 or 1");
       if (mask[i] == std::byte{1}) rows.push_back(order[static_cast<std::size_t>(chunks.begin(c)) + i]);
@@ -152,7 +152,7 @@ std::vector<std::int64_t> common_rows(Seat& seat, std::span<const std::int64_t> 
 /// Training on rows that do not belong together would look like bad data: the digest makes it an error. It goes sealed from
 /// each member to the next, never to the server, who could test guesses of the identifiers with it.
 void check_agreement(Seat& seat, const Digest& check) {
-  const Tag tag = tag_of(Purpose::kCheck);
+  const Tag tag = tag_of(RingMessage::kCheck);
   seat.send_to_next(tag, check);
   const Bytes other = seat.receive_from_previous(tag, check.size());
   require(std::ranges::equal(other, check), Errc::kProtocol, "the members of the alignment found different common records");
@@ -171,12 +171,12 @@ Alignment align_as_party(const std::vector<std::string>& identifiers, const std:
     result.sizes = exchange_sizes(seat, std::ssize(identifiers));
     // A fresh secret order: the server answers by place, and a place must not say which row of the file it is.
     const auto order = keyed_permutation(std::ssize(identifiers), ChaChaKey::fresh());
-    Rounds(seat, identifiers, order, result.sizes).run();
+    RingWalk(seat, identifiers, order, result.sizes).run();
     CommonOrder common = order_common(identifiers, common_rows(seat, order), terms.seed);
     check_agreement(seat, common.check);
     // Nobody goes on before everybody's check has held.
-    seat.server.send(tag_of(Purpose::kDone), Bytes(1));
-    static_cast<void>(seat.server.receive(tag_of(Purpose::kDone), 1));
+    seat.server.send(tag_of(RingMessage::kDone), Bytes(1));
+    static_cast<void>(seat.server.receive(tag_of(RingMessage::kDone), 1));
     result.rows_by_position = std::move(common.rows_by_position);
     return result;
   });
@@ -190,7 +190,7 @@ void send_split(std::span<const std::uint8_t> split_of_position, const std::stri
     const std::vector<PublicKey> others = keys_of_others(roster, terms.members, self);
     const auto chunks = chunks_of_positions(std::ssize(split_of_position));
     for (std::int64_t c = 0; c < chunks.count(); ++c) {
-      const Tag tag = tag_of(Purpose::kSplit, 0, c);
+      const Tag tag = tag_of(RingMessage::kSplit, 0, c);
       const auto part = std::as_bytes(
           split_of_position.subspan(static_cast<std::size_t>(chunks.begin(c)), static_cast<std::size_t>(chunks.length(c))));
       seat.server.send(tag, seal(part, seal_header(terms, seat.ring, tag, seat.self), identity, others));
@@ -207,7 +207,7 @@ std::vector<std::uint8_t> receive_split(const std::string& from, std::int64_t po
     std::vector<std::uint8_t> splits;
     const auto chunks = chunks_of_positions(positions);
     for (std::int64_t c = 0; c < chunks.count(); ++c) {
-      const Tag tag = tag_of(Purpose::kSplit, 0, c);
+      const Tag tag = tag_of(RingMessage::kSplit, 0, c);
       const std::size_t sealed_bytes = static_cast<std::size_t>(chunks.length(c)) + sealed_overhead(seat.ring.size() - 1);
       for (const std::byte b : seat.opened(seat.server.receive(tag, sealed_bytes), tag, sender))
         splits.push_back(std::to_integer<std::uint8_t>(b));

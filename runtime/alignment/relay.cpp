@@ -33,11 +33,11 @@ auto tell_all_on_failure(Hub& hub, const Work& work) {
 std::vector<std::int64_t> gather_sizes(Hub& hub) {
   std::vector<std::int64_t> sizes;
   for (Line& line : hub.lines) {
-    sizes.push_back(load_le<std::int64_t>(line.receive(tag_of(Purpose::kSize), sizeof(std::int64_t)), 0));
+    sizes.push_back(load_le<std::int64_t>(line.receive(tag_of(RingMessage::kSize), sizeof(std::int64_t)), 0));
     if (sizes.back() < 1 || sizes.back() > kMaxAlignedRecords)
       throw Error(Errc::kProtocol, "alignment: " + line.peer() + " says an impossible number of records");
   }
-  for (Line& line : hub.lines) line.send(tag_of(Purpose::kSizes), as_bytes(sizes));
+  for (Line& line : hub.lines) line.send(tag_of(RingMessage::kSizes), as_bytes(sizes));
   return sizes;
 }
 
@@ -52,7 +52,7 @@ class Relay {
   /// Passes sealed chunks from each member to the next, until every set has all blindings but the last.
   void pass_around() {
     for (std::size_t round = 0; round + 1 < hub_.ring.size(); ++round)
-      in_step(round, Purpose::kHop, sealed_overhead(1), [&](const Tag& tag, std::vector<Bytes> chunk_of) {
+      in_step(round, RingMessage::kHop, sealed_overhead(1), [&](const Tag& tag, std::vector<Bytes> chunk_of) {
         for (std::size_t m = 0; m < chunk_of.size(); ++m)
           if (!chunk_of[m].empty()) hub_.lines[hub_.ring.next(m)].send(tag, chunk_of[m]);
       });
@@ -62,7 +62,7 @@ class Relay {
   std::vector<std::vector<Point>> take_blinded() {
     const std::size_t last = hub_.ring.size() - 1;
     std::vector<std::vector<Point>> sets(hub_.ring.size());
-    in_step(last, Purpose::kBlinded, 0, [&](const Tag&, const std::vector<Bytes>& chunk_of) {
+    in_step(last, RingMessage::kBlinded, 0, [&](const Tag&, const std::vector<Bytes>& chunk_of) {
       for (std::size_t m = 0; m < chunk_of.size(); ++m) {
         std::vector<Point>& set = sets[hub_.ring.origin(m, last)];
         const std::size_t before = set.size();
@@ -83,12 +83,12 @@ class Relay {
  private:
   /// Chunk by chunk: takes one from every member that has one in this round (empty: none), then calls deal.
   template <class Deal>
-  void in_step(std::size_t round, Purpose purpose, std::size_t overhead, const Deal& deal) {
+  void in_step(std::size_t round, RingMessage purpose, std::size_t overhead, const Deal& deal) {
     const auto chunks = [&](std::size_t m) { return chunks_of_points(sizes_[hub_.ring.origin(m, round)]); };
     std::int64_t most = 0;
     for (std::size_t m = 0; m < hub_.ring.size(); ++m) most = std::max(most, chunks(m).count());
     for (std::int64_t c = 0; c < most; ++c) {
-      const Tag tag = tag_of(purpose, purpose == Purpose::kHop ? round : 0, c);
+      const Tag tag = tag_of(purpose, purpose == RingMessage::kHop ? round : 0, c);
       std::vector<Bytes> chunk_of(hub_.ring.size());
       for (std::size_t m = 0; m < hub_.ring.size(); ++m) {
         if (c >= chunks(m).count()) continue;
@@ -112,17 +112,17 @@ void tell_common(Hub& hub, const std::vector<std::vector<std::uint8_t>>& masks) 
   for (std::size_t m = 0; m < masks.size(); ++m) {
     const auto chunks = chunks_of_positions(std::ssize(masks[m]));
     for (std::int64_t c = 0; c < chunks.count(); ++c)
-      hub.lines[m].send(tag_of(Purpose::kCommon, 0, c), as_bytes(masks[m]).subspan(static_cast<std::size_t>(chunks.begin(c)),
+      hub.lines[m].send(tag_of(RingMessage::kCommon, 0, c), as_bytes(masks[m]).subspan(static_cast<std::size_t>(chunks.begin(c)),
                                                                                    static_cast<std::size_t>(chunks.length(c))));
   }
 }
 
 void pass_checks(Hub& hub) {
-  const Tag tag = tag_of(Purpose::kCheck);
+  const Tag tag = tag_of(RingMessage::kCheck);
   std::vector<Bytes> checks;
   for (Line& line : hub.lines) checks.push_back(line.receive(tag, sizeof(Digest) + sealed_overhead(1)));
   for (std::size_t m = 0; m < checks.size(); ++m) hub.lines[hub.ring.next(m)].send(tag, checks[m]);
-  const Tag done = tag_of(Purpose::kDone);
+  const Tag done = tag_of(RingMessage::kDone);
   for (Line& line : hub.lines) static_cast<void>(line.receive(done, 1));
   for (Line& line : hub.lines) line.send(done, Bytes(1));
 }
@@ -153,7 +153,7 @@ void relay_split(const std::string& from, std::int64_t positions, const Alignmen
     const std::size_t sender = hub.ring.index(from);
     const auto chunks = chunks_of_positions(positions);
     for (std::int64_t c = 0; c < chunks.count(); ++c) {
-      const Tag tag = tag_of(Purpose::kSplit, 0, c);
+      const Tag tag = tag_of(RingMessage::kSplit, 0, c);
       const Bytes sealed =
           hub.lines[sender].receive(tag, static_cast<std::size_t>(chunks.length(c)) + sealed_overhead(hub.ring.size() - 1));
       for (std::size_t m = 0; m < hub.lines.size(); ++m)

@@ -23,7 +23,7 @@ constexpr std::string_view kSealContext = "sutura alignment message v1";
 
 }  // namespace
 
-Tag tag_of(Purpose purpose, std::size_t round, std::int64_t chunk) {
+Tag tag_of(RingMessage purpose, std::size_t round, std::int64_t chunk) {
   return {static_cast<std::uint16_t>(kAlignmentEdge + static_cast<std::uint16_t>(purpose)), Leg::kForward,
           static_cast<std::uint64_t>(chunk), static_cast<std::uint16_t>(round)};
 }

@@ -17,8 +17,8 @@ inline constexpr std::int64_t kPointsPerChunk = 8192;
 inline constexpr std::int64_t kPositionsPerChunk = 128 * 1024;
 inline constexpr std::size_t kPointBytes = 32;
 
-/// Purposes of messages; in a tag the edge is kAlignmentEdge + purpose. A plan's edges and its weights (0x8000 and up) stay clear.
-enum class Purpose : std::uint16_t {
+/// What a message of an alignment carries; in a tag the edge is kAlignmentEdge + that. A plan's edges and its weights (0x8000 and up) stay clear.
+enum class RingMessage : std::uint16_t {
   kSize = 0,
   kSizes = 1,
   kHop = 2,
@@ -30,7 +30,7 @@ enum class Purpose : std::uint16_t {
 };
 inline constexpr std::uint16_t kAlignmentEdge = 0x7ff0;
 
-Tag tag_of(Purpose purpose, std::size_t round = 0, std::int64_t chunk = 0);
+Tag tag_of(RingMessage purpose, std::size_t round = 0, std::int64_t chunk = 0);
 
 /// The ring as one member sees it. Round r of a member is the set of the member r places before it.
 class Ring {

@@ -15,7 +15,6 @@
 namespace sutura {
 namespace {
 
-const Tag kControlTag{0xffff, Leg::kControl, 0, 0};
 
 AlignmentTerms terms_of(const StudyConfig& study, std::uint64_t run, std::chrono::milliseconds patience, const AlignmentProgress& progress) {
   AlignmentTerms t;

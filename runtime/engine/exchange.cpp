@@ -13,7 +13,6 @@ namespace sutura {
 namespace {
 
 constexpr std::uint64_t kRunEnd = 0xffffffff;
-const Tag kControlTag{0xffff, Leg::kControl, 0, 0};
 
 nlohmann::json receive_report(Executor& executor, int party, std::uint32_t lane, const std::string& what) {
   auto answer = executor.channel(party, lane).receive(kControlTag, executor.patience());

@@ -1,6 +1,7 @@
 #include "runtime/engine/hand_over.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "runtime/engine/exchange.h"
@@ -42,6 +43,10 @@ void unpack(SegmentCopy& copy, ByteSpan bytes) {
     at += count;
   };
   read(&steps, sizeof steps);
+  std::vector<float> numbers((bytes.size() - sizeof steps) / sizeof(float));
+  std::memcpy(numbers.data(), bytes.data() + sizeof steps, numbers.size() * sizeof(float));
+  require(steps < (std::uint64_t{1} << 53) && std::ranges::all_of(numbers, [](float v) { return std::isfinite(v); }), Errc::kProtocol,
+          "a handed-on segment holds NaN, infinity or an impossible number of steps");
   copy.optimizer->set_steps(static_cast<std::int64_t>(steps));
   read(copy.params.values().data(), copy.params.values().bytes_size());
   for (const auto& [name, tensor] : copy.optimizer->state()) read(tensor->data(), tensor->bytes_size());
@@ -148,7 +153,11 @@ void HandOver::take(const WeightsEdge& edge, const Tag& tag) {
   require(m.tensors[1].dtype == DType::kUint8, Errc::kProtocol, "a handed-on segment is not a block of bytes");
   const std::string& sender = setup.plan.lanes[static_cast<std::size_t>(place[1])];
   const PublicKey key = sender == setup.self.name ? keys_->self.open_key() : key_of(keys_->peers, sender);
-  unpack(executor_.copies(edge.segment)[0], open_sealed(m.tensors[1].data, header(edge, place[0], place[1]), keys_->self, key));
+  try {
+    unpack(executor_.copies(edge.segment)[0], open_sealed(m.tensors[1].data, header(edge, place[0], place[1]), keys_->self, key));
+  } catch (Error& e) {
+    throw e.in("segment " + edge.segment + " as handed on by " + sender);
+  }
   held_[{edge.segment, own}] = place[0];
 }
 

@@ -7,7 +7,6 @@
 namespace sutura {
 namespace {
 
-const Tag kControlTag{0xffff, Leg::kControl, 0, 0};
 
 std::vector<std::string> client_names(const Plan& plan) {
   std::vector<std::string> names;

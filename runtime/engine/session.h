@@ -90,6 +90,9 @@ class Reception {
   std::vector<Guest> gone_;  ///< earlier sessions of members; their channels may still be referred to
 };
 
+/// Where control messages (reports, round starts) are received.
+inline const Tag kControlTag{0xffff, Leg::kControl, 0, 0};
+
 inline constexpr std::uint32_t kSessionProtocol = 2;
 
 }  // namespace sutura

@@ -225,9 +225,11 @@ PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHook
   };
 
   const bool decides = server || (prepared.plan.many_party < 0 && server_party(prepared.plan) < 0);
-  if (decides) std::filesystem::remove(run.folder / "decisions.jsonl");  // of an earlier run in this folder
+  // Read before this run's own file takes the place of an earlier run's: they may be the same.
+  std::vector<Decision> recorded = run.replay.empty() ? std::vector<Decision>{} : read_decisions(run.replay);
+  if (decides) std::filesystem::remove(run.folder / "decisions.jsonl");
   Decisions decisions = decides ? Decisions(run.folder / "decisions.jsonl") : Decisions();
-  if (decides && !run.replay.empty()) decisions.repeat(run.replay);
+  if (decides && !run.replay.empty()) decisions.repeat(std::move(recorded));
   decisions.on_added = hooks.on_decision;
   const ParticipationConfig& participation = study.schedule.participation;
   const double silence_s = participation.deadline_s > 0.0 ? participation.deadline_s

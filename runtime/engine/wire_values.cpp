@@ -62,8 +62,15 @@ Tensor decode_values(Context& ctx, Codec codec, const std::vector<WireTensor>& t
 
 std::vector<WireTensor> RoundingResidual::encode(Context& ctx, const Tensor& value, std::span<const std::int64_t> records,
                                                  std::int64_t total) {
+  constexpr std::int64_t kMostKept = std::int64_t{1} << 30;  // 4 GiB of residuals for one edge of one site
+  require(total > 0 && value.shape().row_elements() <= kMostKept / total, Errc::kResources,
+          "wire.gradient: int8 would keep more than 4 GiB of rounding residuals: use bf16");
   if (!kept_.defined()) kept_ = Tensor::zeros(value.shape().with_batch(total));
   const auto width = static_cast<std::size_t>(value.shape().row_elements());
+  require(kept_.shape()[0] == total && kept_.shape().row_elements() == value.shape().row_elements(), Errc::kInternal,
+          "rounding residuals were kept for other records");
+  for (const std::int64_t r : records)
+    require(r >= 0 && r < total, Errc::kInternal, "a rounding residual of a record that is not there");
   const auto kept = kept_.f32();
   Tensor x = value.clone();  // [n, ...]
   for (std::size_t k = 0; k < records.size(); ++k)

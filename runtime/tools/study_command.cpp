@@ -99,14 +99,32 @@ struct ClientRecords {
   std::optional<PartyRecords> own;
 };
 
-ClientRecords read_records(const LoadedStudy& loaded, const std::string& site, const Plan* plan) {
+ClientRecords read_records(const LoadedStudy& loaded, const std::string& site, const Plan& plan) {
   const StudyConfig& study = loaded.config;
   if (study.data.party_tables.contains(site)) return {std::nullopt, load_party(study.data, site)};
   const bool replica = std::ranges::find(study.data.sites, site) != study.data.sites.end();
-  if (plan != nullptr && !holds_records(*plan, instance_named(*plan, site).party)) return {};
-  if (const auto columns = study.data.party_columns.find(site); columns != study.data.party_columns.end() && plan != nullptr)
+  if (!holds_records(plan, instance_named(plan, site).party)) return {};
+  if (const auto columns = study.data.party_columns.find(site); columns != study.data.party_columns.end())
     return {load_columns(study.data, study.seed, study.data.sites.at(0), columns->second), std::nullopt};
   return {load_site(study.data, study.seed, replica ? site : study.data.sites.at(0)), std::nullopt};
+}
+
+std::string shape_text(std::vector<std::int64_t> dims) {
+  dims.insert(dims.begin(), 1);
+  return Shape(std::span<const std::int64_t>(dims)).text();
+}
+
+/// The plan was made from the shapes that the study states; the records must be what it says.
+void check_shape(const StudyConfig& study, const std::string& party, const SiteData& data) {
+  for (const NodeConfig& n : study.topology.nodes) {
+    if (n.kind != NodeKind::kFeatures || n.at != party) continue;
+    const auto own = study.data.party_shapes.find(party);
+    const std::vector<std::int64_t>& said = own != study.data.party_shapes.end() ? own->second : study.data.record_shape;
+    const auto dims = data.train.features.shape().dims();
+    require(std::equal(dims.begin() + 1, dims.end(), said.begin(), said.end()), Errc::kData,
+            "site '" + data.name + "': a record has shape " + data.train.features.shape().with_batch(1).text() + ", the study says " +
+                shape_text(said) + " (first dimension: records)");
+  }
 }
 
 /// The hospital's own allow-list: from the command line, the environment or the machine, never from the study.
@@ -218,16 +236,17 @@ int server_command(const StudyArguments& a) {
   const auto folder = run_folder(a, loaded.config) / self.name;
 
   const auto next = [&](Deadline deadline) -> std::unique_ptr<Arrival> {
-    while (std::chrono::steady_clock::now() < deadline) {
+    do {  // once even if the deadline has passed: who is there already is taken
       if (stop_requested()) throw Error(Errc::kInterrupted, "stopped while waiting for the clients");
       auto arrival = std::make_unique<Arrival>();
       arrival->channel = endpoint.accept(arrival->name, std::min(deadline, deadline_in(std::chrono::milliseconds(200))));
       if (arrival->channel != nullptr) return arrival;
-    }
+    } while (std::chrono::steady_clock::now() < deadline);
     return nullptr;
   };
   Reception reception(prepared.plan, prepared.agreement, random_number(), next, log);
   SessionTerms session = reception.open(deadline_in(silence(c)), loaded.config.schedule.participation.min_clients);
+  const StopWatcher watcher(kGrace, [&endpoint] { endpoint.stop(); });
   std::optional<SiteData> data;
   if (!loaded.config.data.party_tables.empty()) {
     AlignedServer aligned = align_at_server(loaded.config, self.name, std::move(own), keys ? &*keys : nullptr, reception, session.run,
@@ -237,7 +256,6 @@ int server_command(const StudyArguments& a) {
     log(std::to_string(aligned.sizes.train + aligned.sizes.validation + aligned.sizes.test) + " records are common to all parties");
   }
   Progress progress(prepared, StepPlanner(loaded.config, prepared.plan.lanes, session.sizes).total_steps(), style_of(a));
-  const StopWatcher watcher(kGrace, [&endpoint] { endpoint.stop(); });
   PartyRun run;
   run.self = self;
   run.data = data ? &*data : nullptr;
@@ -257,19 +275,16 @@ int client_command(const StudyArguments& a, const std::string& site) {
   const StudyConfig& study = loaded.config;
   const ConnectionConfig& c = connection_of(loaded);
   // The plan first, from what the study says: a study that may not run reads no record.
-  const bool stated = !study.data.record_shape.empty() || !study.data.party_shapes.empty();
-  std::optional<Prepared> planned;
-  if (stated) planned.emplace(prepare(loaded, stated_rows(loaded)));
-  if (planned) enforce(policy_of(a), planned->plan, study, instance_named(planned->plan, site).party);
-  ClientRecords records = read_records(loaded, site, planned ? &planned->plan : nullptr);
-  const Prepared prepared = prepare(loaded, records.whole ? feature_rows(study, &*records.whole) : stated_rows(loaded));
+  const Prepared prepared = prepare(loaded, stated_rows(loaded));
   const Instance self = instance_named(prepared.plan, site);
+  enforce(policy_of(a), prepared.plan, study, self.party);
+  ClientRecords records = read_records(loaded, site, prepared.plan);
   const std::string& party = prepared.plan.topology.parties[static_cast<std::size_t>(self.party)].name;
   require(prepared.plan.topology.parties[static_cast<std::size_t>(self.party)].role == Role::kClient, Errc::kUsage,
           "'" + site + "' is the server: use sutura-server");
-  enforce(policy_of(a), prepared.plan, study, self.party);
   const auto ledger = ledger_of(loaded, prepared, self);
-  SiteData data = records.whole ? party_view(study, *records.whole, party) : SiteData{};
+  SiteData data = records.whole ? std::move(*records.whole) : SiteData{};
+  if (records.whole) check_shape(study, party, data);
   const auto keys = seal_keys(loaded, prepared, site);
 
   ClientEndpoint endpoint(c.endpoint, load_public(c.server_public_key), load_secret(at_site(c.secret_key, site)),
@@ -291,6 +306,7 @@ int client_command(const StudyArguments& a, const std::string& site) {
   SessionTerms session = join_session(endpoint.channel(), hello, prepared.plan, explain, deadline_in(silence(c)));
   if (records.own) {
     data = align_records(study, party, std::move(*records.own), endpoint.channel(), *keys, session.run, silence(c), alignment_progress(a));
+    check_shape(study, party, data);
     session.sizes = {{data.train.size(), data.validation.size(), data.test.size()}};
   }
   const auto folder = run_folder(a, study) / site;

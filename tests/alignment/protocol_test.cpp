@@ -156,7 +156,7 @@ TEST(Alignment, TheServerSeesNoIdentifierNoHashAndNoPointOfAnIdentifier) {
 }
 
 /// Changes the first message with this purpose that the server takes from a member.
-Tapped::Change change(Purpose purpose, std::function<void(Bytes&)> how) {
+Tapped::Change change(RingMessage purpose, std::function<void(Bytes&)> how) {
   return [=, done = false](Message& m) mutable {
     if (done || m.tag.edge != tag_of(purpose).edge) return;
     done = true;
@@ -166,7 +166,7 @@ Tapped::Change change(Purpose purpose, std::function<void(Bytes&)> how) {
 }
 
 /// A run in which site1's message is changed on its way; everybody must end with an error.
-void with_change(Room& room, Purpose purpose, const std::function<void(Bytes&)>& how) {
+void with_change(Room& room, RingMessage purpose, const std::function<void(Bytes&)>& how) {
   const People people(2, 40, 20, 5);
   room.run(people.identifiers, {}, {{"site1", change(purpose, how)}});
   ASSERT_TRUE(room.error);
@@ -174,7 +174,7 @@ void with_change(Room& room, Purpose purpose, const std::function<void(Bytes&)>&
 }
 
 TEST(Alignment, WhatTheServerChangesDoesNotOpen) {
-  for (const Purpose purpose : {Purpose::kHop, Purpose::kCheck}) {
+  for (const RingMessage purpose : {RingMessage::kHop, RingMessage::kCheck}) {
     Room room(2);
     ASSERT_NO_FATAL_FAILURE(with_change(room, purpose, [](Bytes& b) { b.back() ^= std::byte{1}; }));
     EXPECT_EQ(room.endings.at("site0").error->code(), Errc::kAuthentication);
@@ -191,12 +191,12 @@ TEST(Alignment, BadPointsNameTheirSender) {
       [](Bytes& b) { b.resize(b.size() + 32); }};
   for (const auto& how : bad) {
     Room room(2);
-    ASSERT_NO_FATAL_FAILURE(with_change(room, Purpose::kBlinded, how));
+    ASSERT_NO_FATAL_FAILURE(with_change(room, RingMessage::kBlinded, how));
     EXPECT_EQ(room.error->code(), Errc::kProtocol) << room.error->what();
     EXPECT_THAT(room.error->what(), HasSubstr("site"));
   }
   Room room(2);
-  ASSERT_NO_FATAL_FAILURE(with_change(room, Purpose::kSize, [](Bytes& b) { std::ranges::fill(b, std::byte{0xff}); }));
+  ASSERT_NO_FATAL_FAILURE(with_change(room, RingMessage::kSize, [](Bytes& b) { std::ranges::fill(b, std::byte{0xff}); }));
   EXPECT_THAT(room.error->what(), HasSubstr("site 'site1' says an impossible number of records"));
 }
 
@@ -222,7 +222,7 @@ TEST(Alignment, DifferentCommonRecordsAreFound) {
       explicit Lying(Channel& inner) : inner_(inner) {}
       [[nodiscard]] Outcome send(Message&& m, Deadline d) override {
         auto& mask = m.tensors.empty() ? m.control : m.tensors[0].data;
-        if (m.tag.edge == tag_of(Purpose::kCommon).edge)  // as many as before, one of them another
+        if (m.tag.edge == tag_of(RingMessage::kCommon).edge)  // as many as before, one of them another
           std::swap(*std::ranges::find(mask, std::byte{1}), *std::ranges::find(mask, std::byte{0}));
         return inner_.send(std::move(m), d);
       }
@@ -248,8 +248,8 @@ TEST(Alignment, AMemberThatVanishesIsNamed) {
     Line line(server, "the server", std::chrono::seconds(20));
     Bytes size(8);
     store_le(size, 0, std::int64_t{30});
-    line.send(tag_of(Purpose::kSize), size);
-    (void)line.receive(tag_of(Purpose::kSizes), 24);
+    line.send(tag_of(RingMessage::kSize), size);
+    (void)line.receive(tag_of(RingMessage::kSizes), 24);
     throw Error(Errc::kInternal, "died here");
   };
   room.run(people.identifiers, {{"site1", vanish}});
@@ -264,7 +264,7 @@ TEST(Alignment, AMemberThatSaysNothingIsNamed) {
   Room room(2, std::chrono::milliseconds(200));
   const auto silent = [](const std::string&, Channel& server) -> Alignment {
     Line line(server, "the server", std::chrono::seconds(20));
-    (void)line.receive(tag_of(Purpose::kSizes), 16);
+    (void)line.receive(tag_of(RingMessage::kSizes), 16);
     return {};
   };
   room.run({{"a"}, {"a"}}, {{"site1", silent}});
