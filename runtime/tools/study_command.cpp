@@ -98,14 +98,25 @@ struct ClientRecords {
   std::optional<PartyRecords> own;
 };
 
-ClientRecords read_records(const LoadedStudy& loaded, const std::string& site, const Plan* plan) {
+ClientRecords read_records(const LoadedStudy& loaded, const std::string& site, const Plan& plan) {
   const StudyConfig& study = loaded.config;
   if (study.data.party_tables.contains(site)) return {std::nullopt, load_party(study.data, site)};
   const bool replica = std::ranges::find(study.data.sites, site) != study.data.sites.end();
-  if (plan != nullptr && !holds_records(*plan, instance_named(*plan, site).party)) return {};
-  if (const auto columns = study.data.party_columns.find(site); columns != study.data.party_columns.end() && plan != nullptr)
+  if (!holds_records(plan, instance_named(plan, site).party)) return {};
+  if (const auto columns = study.data.party_columns.find(site); columns != study.data.party_columns.end())
     return {load_columns(study.data, study.seed, study.data.sites.at(0), columns->second), std::nullopt};
   return {load_site(study.data, study.seed, replica ? site : study.data.sites.at(0)), std::nullopt};
+}
+
+/// Records whose rows are not those that the study states would fail in the middle of a step.
+void check_rows(const Plan& plan, int party, const SiteData& data) {
+  for (std::size_t n = 0; n < plan.topology.nodes.size(); ++n) {
+    if (plan.topology.nodes[n].kind != NodeKind::kFeatures || plan.party_of(static_cast<int>(n)) != party) continue;
+    const Shape row = data.train.features.shape().with_batch(1);
+    if (row != plan.row_shapes[n])
+      throw Error(Errc::kData, "a record here has shape " + row.text() + ", the study says " + plan.row_shapes[n].text() +
+                                   " (first dimension: records)");
+  }
 }
 
 /// The hospital's own allow-list: from the command line, the environment or the machine, never from the study.
@@ -255,20 +266,17 @@ int client_command(const StudyArguments& a, const std::string& site) {
   watch_stop_signals();
   const StudyConfig& study = loaded.config;
   const ConnectionConfig& c = connection_of(loaded);
-  // The plan first, from what the study says: a study that may not run reads no record.
-  const bool stated = !study.data.record_shape.empty() || !study.data.party_shapes.empty();
-  std::optional<Prepared> planned;
-  if (stated) planned.emplace(prepare(loaded, stated_rows(loaded)));
-  if (planned) enforce(policy_of(a), planned->plan, study, instance_named(planned->plan, site).party);
-  ClientRecords records = read_records(loaded, site, planned ? &planned->plan : nullptr);
-  const Prepared prepared = prepare(loaded, records.whole ? feature_rows(study, &*records.whole) : stated_rows(loaded));
+  // What may leave is judged on the plan, which the study alone decides: a study that may not run reads no record.
+  const Prepared prepared = prepare(loaded, stated_rows(loaded));
   const Instance self = instance_named(prepared.plan, site);
-  const std::string& party = prepared.plan.topology.parties[static_cast<std::size_t>(self.party)].name;
-  require(prepared.plan.topology.parties[static_cast<std::size_t>(self.party)].role == Role::kClient, Errc::kUsage,
-          "'" + site + "' is the server: use sutura-server");
+  const PartyConfig& role = prepared.plan.topology.parties[static_cast<std::size_t>(self.party)];
+  const std::string& party = role.name;
+  require(role.role == Role::kClient, Errc::kUsage, "'" + site + "' is the server: use sutura-server");
   enforce(policy_of(a), prepared.plan, study, self.party);
   const auto ledger = ledger_of(loaded, prepared, self);
+  ClientRecords records = read_records(loaded, site, prepared.plan);
   SiteData data = records.whole ? party_view(study, *records.whole, party) : SiteData{};
+  if (records.whole) check_rows(prepared.plan, self.party, data);
   const auto keys = seal_keys(loaded, prepared, site);
 
   ClientEndpoint endpoint(c.endpoint, load_public(c.server_public_key), load_secret(at_site(c.secret_key, site)),
@@ -290,6 +298,7 @@ int client_command(const StudyArguments& a, const std::string& site) {
   SessionTerms session = join_session(endpoint.channel(), hello, prepared.plan, explain, deadline_in(silence(c)));
   if (records.own) {
     data = align_records(study, party, std::move(*records.own), endpoint.channel(), *keys, session.run, silence(c), alignment_progress(a));
+    check_rows(prepared.plan, self.party, data);
     session.sizes = {{data.train.size(), data.validation.size(), data.test.size()}};
   }
   const auto folder = run_folder(a, study) / site;

@@ -49,7 +49,10 @@ void expect_exit(Process& process, int status) {
   }
 }
 
-Trial::Trial() : study(shipped("wdbc_vanilla.yaml")), folder_(fresh_folder()) {}
+Trial::Trial() : study(shipped("wdbc_vanilla.yaml")), folder_(fresh_folder()) {
+  // Public data, and most tests are not about what a hospital lets leave; those that are give --egress.
+  ::setenv("SUTURA_EGRESS", shipped("egress/research_clear.yaml").c_str(), 1);
+}
 
 Trial::~Trial() {
   std::error_code ignored;
@@ -101,8 +104,9 @@ std::unique_ptr<Process> Trial::start_server(const Overrides& own) {
   return server;
 }
 
-std::unique_ptr<Process> Trial::start_client(const std::string& site, const Overrides& own) const {
+std::unique_ptr<Process> Trial::start_client(const std::string& site, const Overrides& own, const fs::path& egress) const {
   std::vector<std::string> arguments{study.string(), "--site", site, "--output", "out"};
+  if (!egress.empty()) arguments.insert(arguments.end(), {"--egress", egress.string()});
   for (const std::string& o : client_overrides(own)) arguments.push_back(o);
   return start("sutura-client", arguments);
 }

@@ -39,7 +39,9 @@ class Trial : public ::testing::Test {
   std::unique_ptr<Process> start(const std::string& program, const std::vector<std::string>& arguments) const;
   /// The server; returns when it listens. Clients started later dial it. `own` overrides are its alone.
   std::unique_ptr<Process> start_server(const Overrides& own = {});
-  std::unique_ptr<Process> start_client(const std::string& site, const Overrides& own = {}) const;
+  /// `egress`: the site's allow-list; empty: the one that lets everything leave.
+  std::unique_ptr<Process> start_client(const std::string& site, const Overrides& own = {},
+                                        const std::filesystem::path& egress = {}) const;
   /// Where the server listens.
   const std::string& endpoint() const { return endpoint_; }
 
