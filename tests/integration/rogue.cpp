@@ -57,10 +57,16 @@ Part Rogue::part(const Step& step) const {
   return *it;
 }
 
+Tag Rogue::tag(const Edge& edge, const Step& step) const {
+  const auto own = std::ranges::find_if(step.parts, [&](const Part& p) { return p.lane == lane_; });
+  return {static_cast<std::uint16_t>(&edge - prepared_.plan.edges.data()), Leg::kForward, step.id,
+          static_cast<std::uint16_t>(own - step.parts.begin())};
+}
+
 Message Rogue::rows(const Step& step) const {
   const Edge& edge = edge_of(prepared_.plan, false);
   Message m;
-  m.tag = {static_cast<std::uint16_t>(&edge - prepared_.plan.edges.data()), Leg::kForward, step.id, 0};
+  m.tag = tag(edge, step);
   const DType dtype = edge.activation_guard == GuardKind::kNone ? DType::kFloat32 : loaded_.config.privacy.wire;
   m.tensors.push_back(zeros(dtype, edge.row.with_batch(part(step).count)));
   return m;
@@ -69,7 +75,7 @@ Message Rogue::rows(const Step& step) const {
 Message Rogue::labels(const Step& step) const {
   const Edge& edge = edge_of(prepared_.plan, true);
   Message m;
-  m.tag = {static_cast<std::uint16_t>(&edge - prepared_.plan.edges.data()), Leg::kForward, step.id, 0};
+  m.tag = tag(edge, step);
   m.tensors.push_back(zeros(DType::kInt32, Shape{part(step).count}));
   return m;
 }

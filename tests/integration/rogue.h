@@ -35,6 +35,8 @@ class Rogue {
   const LoadedStudy& loaded() const { return loaded_; }
 
  private:
+  Tag tag(const Edge& edge, const Step& step) const;
+
   LoadedStudy loaded_;
   std::string site_;
   SiteData data_;
