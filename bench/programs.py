@@ -12,6 +12,7 @@ import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = ROOT / "build" / "release" / "bin"
+ALLOW_LIST = ROOT / "configs" / "egress" / "research_clear.yaml"  # random pictures
 LONGEST_RUN = 1200  # seconds
 
 
@@ -132,8 +133,9 @@ class Programs:
                 proxy = running.enter_context(Running([self.programs / "sutura-delay-proxy", "--to", endpoint.removeprefix("tcp://"), *line],
                                                       output / "proxy.log"))
                 endpoint = "tcp://" + proxy.says(r"^listening on ([^;]*);")
-            clients = [running.enter_context(Running(party("sutura-client", site, "--site", site, f"connection.endpoint={endpoint}"),
-                                                     output / f"{site}.log")) for site in sites or self.sites]
+            clients = [running.enter_context(Running(party("sutura-client", site, "--site", site, "--egress", ALLOW_LIST,
+                                                           f"connection.endpoint={endpoint}"), output / f"{site}.log"))
+                       for site in sites or self.sites]
             for client in clients:
                 client.expect_success(LONGEST_RUN)
             server.expect_success(LONGEST_RUN)

@@ -130,9 +130,8 @@ SourceColumns source_columns(const CsvTable& table, const TableConfig& config, c
     }
   }
   for (const auto& [name, known] : config.categories) out.columns.push_back(category_column(table, name, known));
-  // A party of a vertical study may bring labels alone.
-  require(!out.columns.empty() || (!config.id.empty() && !config.label.empty()), Errc::kConfig,
-          "data.table: no column is left for the features");
+  const bool labels_alone = !config.id.empty() && !config.label.empty();  // a registry of outcomes in a vertical study
+  require(!out.columns.empty() || labels_alone, Errc::kConfig, "data.table: no column is left for the features");
   read_texts(table, config, out.columns);
   return out;
 }

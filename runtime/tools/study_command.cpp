@@ -109,21 +109,14 @@ ClientRecords read_records(const LoadedStudy& loaded, const std::string& site, c
   return {load_site(study.data, study.seed, replica ? site : study.data.sites.at(0)), std::nullopt};
 }
 
-std::string shape_text(std::vector<std::int64_t> dims) {
-  dims.insert(dims.begin(), 1);
-  return Shape(std::span<const std::int64_t>(dims)).text();
-}
-
-/// The plan was made from the shapes that the study states; the records must be what it says.
-void check_shape(const StudyConfig& study, const std::string& party, const SiteData& data) {
-  for (const NodeConfig& n : study.topology.nodes) {
-    if (n.kind != NodeKind::kFeatures || n.at != party) continue;
-    const auto own = study.data.party_shapes.find(party);
-    const std::vector<std::int64_t>& said = own != study.data.party_shapes.end() ? own->second : study.data.record_shape;
-    const auto dims = data.train.features.shape().dims();
-    require(std::equal(dims.begin() + 1, dims.end(), said.begin(), said.end()), Errc::kData,
-            "site '" + data.name + "': a record has shape " + data.train.features.shape().with_batch(1).text() + ", the study says " +
-                shape_text(said) + " (first dimension: records)");
+/// Records whose rows are not those that the study states would fail in the middle of a step.
+void check_rows(const Plan& plan, int party, const SiteData& data) {
+  for (std::size_t n = 0; n < plan.topology.nodes.size(); ++n) {
+    if (plan.topology.nodes[n].kind != NodeKind::kFeatures || plan.party_of(static_cast<int>(n)) != party) continue;
+    const Shape row = data.train.features.shape().with_batch(1);
+    if (row != plan.row_shapes[n])
+      throw Error(Errc::kData, "a record here has shape " + row.text() + ", the study says " + plan.row_shapes[n].text() +
+                                   " (first dimension: records)");
   }
 }
 
@@ -274,17 +267,17 @@ int client_command(const StudyArguments& a, const std::string& site) {
   watch_stop_signals();
   const StudyConfig& study = loaded.config;
   const ConnectionConfig& c = connection_of(loaded);
-  // The plan first, from what the study says: a study that may not run reads no record.
+  // What may leave is judged on the plan, which the study alone decides: a study that may not run reads no record.
   const Prepared prepared = prepare(loaded, stated_rows(loaded));
   const Instance self = instance_named(prepared.plan, site);
+  const PartyConfig& role = prepared.plan.topology.parties[static_cast<std::size_t>(self.party)];
+  const std::string& party = role.name;
+  require(role.role == Role::kClient, Errc::kUsage, "'" + site + "' is the server: use sutura-server");
   enforce(policy_of(a), prepared.plan, study, self.party);
-  ClientRecords records = read_records(loaded, site, prepared.plan);
-  const std::string& party = prepared.plan.topology.parties[static_cast<std::size_t>(self.party)].name;
-  require(prepared.plan.topology.parties[static_cast<std::size_t>(self.party)].role == Role::kClient, Errc::kUsage,
-          "'" + site + "' is the server: use sutura-server");
   const auto ledger = ledger_of(loaded, prepared, self);
-  SiteData data = records.whole ? std::move(*records.whole) : SiteData{};
-  if (records.whole) check_shape(study, party, data);
+  ClientRecords records = read_records(loaded, site, prepared.plan);
+  SiteData data = records.whole ? party_view(study, *records.whole, party) : SiteData{};
+  if (records.whole) check_rows(prepared.plan, self.party, data);
   const auto keys = seal_keys(loaded, prepared, site);
 
   ClientEndpoint endpoint(c.endpoint, load_public(c.server_public_key), load_secret(at_site(c.secret_key, site)),
@@ -306,7 +299,7 @@ int client_command(const StudyArguments& a, const std::string& site) {
   SessionTerms session = join_session(endpoint.channel(), hello, prepared.plan, explain, deadline_in(silence(c)));
   if (records.own) {
     data = align_records(study, party, std::move(*records.own), endpoint.channel(), *keys, session.run, silence(c), alignment_progress(a));
-    check_shape(study, party, data);
+    check_rows(prepared.plan, self.party, data);
     session.sizes = {{data.train.size(), data.validation.size(), data.test.size()}};
   }
   const auto folder = run_folder(a, study) / site;

@@ -201,6 +201,7 @@ TEST_F(CompareParties, FoldsArePooledBeforeTheFigureIsTaken) {
   // Another split stands in for each fold, so that the expectation needs nothing of the splitter.
   const auto split = [&](std::int64_t fold) {
     LoadedStudy s = load_study(path, {"seed=" + std::to_string(20 + fold)});
+    s.config.data.test_fraction = 0.0;
     s.config.data.folds = 2;
     return s;
   };

@@ -24,6 +24,8 @@ must_show() {
 must_show 3 'wdbc_vanilla, (server|hospital_a|hospital_b) '
 must_show 3 'wdbc_release_once, (server|hospital_a|hospital_b) '
 must_show 5 'test AUC +0\.[0-9]+|test AUC +1\.0'
+must_show 1 'lets leave what .*/research_clear.yaml lists'
+must_show 1 'lets leave what .*/guarded_rows_public_labels.yaml lists'
 must_show 6 '^what leaves'
 must_show 6 'bytes per sample +[0-9]'
 must_show 3 'rows: norm .*sigma_int 256'
