@@ -28,7 +28,7 @@ OptimizerSettings optimizer_settings(const TrainingConfig& t) {
 Executor::Executor(const PartySetup& setup, Context& ctx)
     : setup_(setup),
       ctx_(ctx),
-      loss_(make_loss(setup.study.training.loss)),
+      loss_(make_loss(setup.study.training.loss, setup.study.training.class_weights)),
       active_(setup.plan.lanes.size(), true),
       missing_(setup.plan.topology.parties.size(), false) {
   make_copies(setup_.study.seed);

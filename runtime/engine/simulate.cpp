@@ -66,6 +66,17 @@ double pooled_mean(const EpochRecord& a, const EpochRecord& b) {
   return (a.train_loss.value_or(0.0) * na + b.train_loss.value_or(0.0) * nb) / std::max(1.0, na + nb);
 }
 
+/// Validation of two replicas: what is a mean over records stays one, the rest only the scores could tell.
+std::optional<Evaluation> pooled_mean(const std::optional<Evaluation>& a, const std::optional<Evaluation>& b) {
+  if (!a || !b) return a ? a : b;
+  const auto na = static_cast<double>(a->records), nb = static_cast<double>(b->records);
+  Evaluation both;
+  both.records = a->records + b->records;
+  both.loss = (a->loss * na + b->loss * nb) / (na + nb);
+  if (a->accuracy && b->accuracy) both.accuracy = (*a->accuracy * na + *b->accuracy * nb) / (na + nb);
+  return both;
+}
+
 /// Scores of all data holders as one; figures and controls on the records of all.
 PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
   const Plan& plan = prepared.plan;
@@ -76,7 +87,7 @@ PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
   const bool local = std::ranges::any_of(actors, [](const Actor& a) { return a.result.local_evaluation; });
   const bool at_replicas = loss_party == plan.many_party;
 
-  if (at_replicas)
+  if (at_replicas || local)  // each site knows its own figures
     for (const Actor& a : actors)
       if (&a != &*holder) all.sites.insert(all.sites.end(), a.result.sites.begin(), a.result.sites.end());
   for (const Actor& a : actors) all.epsilon_spent = std::max(all.epsilon_spent, a.result.epsilon_spent);
@@ -89,6 +100,7 @@ PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
       all.records += a.result.records;
       for (std::size_t e = 0; e < std::min(all.epochs.size(), a.result.epochs.size()); ++e) {
         all.epochs[e].train_loss = pooled_mean(all.epochs[e], a.result.epochs[e]);
+        all.epochs[e].validation = pooled_mean(all.epochs[e].validation, a.result.epochs[e].validation);
         all.epochs[e].records += a.result.epochs[e].records;
         all.epochs[e].traffic.up_bytes += a.result.epochs[e].traffic.up_bytes;
         all.epochs[e].traffic.down_bytes += a.result.epochs[e].traffic.down_bytes;
@@ -235,7 +247,9 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
   }
   if (failure) std::rethrow_exception(failure);
   PartyResult result = pooled(prepared, actors);
-  RunFolder(folder, prepared).write_summary(summary_of(prepared, result, "all parties in one process"));
+  RunFolder all(folder, prepared);
+  for (const EpochRecord& r : result.epochs) all.add(r);
+  all.write_summary(summary_of(prepared, result, "all parties in one process"));
   return result;
 }
 
