@@ -133,6 +133,50 @@ TEST_P(Stopping, TheBestByAucIsTheFirstOfItsHeight) {
   EXPECT_EQ(end_difference(kept, train(c, best + 1, "")), "");
 }
 
+// ---- sites that come and go ----------------------------------------------------------------------------------------------
+
+TEST_F(Fit, ASiteThatJoinsAgainHasNoEarlierBestToGoBackTo) {
+  // East is lost where round 2 begins and comes back for a later one. What was best before that lies with the others alone, so
+  // the run ends with the best pass since: all parties put back weights of one epoch.
+  const FitCase c = fit_case("loss_at_server");
+  StudyText text = c.text;
+  text.training_more = ", keep: best";
+  const auto sites = records_of(c);
+  const Trained undisturbed = run(text, sites);
+  std::ifstream recorded(undisturbed.output / "server" / "decisions.jsonl");
+  std::string decisions(std::istreambuf_iterator<char>(recorded), {});
+  const auto add = [&](const std::string& event, std::int64_t round, std::uint64_t step) {
+    decisions += json{{"event", event}, {"who", "east"}, {"round", round}, {"step", step}, {"turn", -1}, {"part", -1},
+                      {"instruction", static_cast<int>(Between::kRoundStart)}, {"code", name(Errc::kNetwork)}, {"reason", "a test"}}
+                     .dump() + "\n";
+  };
+  const StepPlanner planner(undisturbed.prepared->study(), text.sites, {{33, 11, 9}, {17, 7, 6}});
+  add("left", 2, planner.pass(Purpose::kEvaluate, Split::kValidation, 1).back().id);
+  constexpr std::int64_t kNever = 0;
+  for (const std::int64_t round : {kNever, std::int64_t{4}, std::int64_t{12}}) {
+    const std::string before = decisions;
+    if (round != kNever) add("joined", round, 0);
+    const auto folder = undisturbed.output.parent_path() / ("joined_" + std::to_string(round));
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder / "decisions.jsonl") << decisions;
+    decisions = before;
+    Trained t;
+    t.output = folder;
+    t.result = simulate(*undisturbed.prepared, sites, folder, {}, folder / "decisions.jsonl");
+    const auto figures = validation_figures(t, c);
+    ASSERT_EQ(figures.size(), static_cast<std::size_t>(text.epochs));
+    const std::int64_t best = round + best_of({figures.begin() + round, figures.end()});
+    EXPECT_EQ(t.result.best_epoch, best) << "joined at round " << round;
+    if (round == 12) {
+      EXPECT_NE(best, best_of(figures)) << "an earlier pass was better";
+    }
+    for (const auto& [process, j] : summaries(t)) {
+      if (process == "east" && round == kNever) continue;
+      EXPECT_EQ(j.at("best_epoch"), best) << process << ", joined at round " << round;
+    }
+  }
+}
+
 // ---- what is refused -----------------------------------------------------------------------------------------------------
 
 class Selecting : public Fit {
