@@ -109,7 +109,10 @@ std::string ending_text(const TrainingConfig& training, const PartyResult& resul
       out += text;
     }
   }
-  if (result.best_epoch >= 0) out += (out.empty() ? "" : "; ") + ("weights of " + epoch_name(result.best_epoch));
+  if (result.best_epoch < 0) return out;
+  if (!out.empty()) out += "; ";
+  out += "weights of ";
+  out += epoch_name(result.best_epoch);
   return out;
 }
 
