@@ -179,6 +179,7 @@ void Rounds::admit(const std::string& name) {
   } else {
     reception_->welcome(name, sizes);
     executor_.admit(setup.plan.party_index(name));
+    if (on_joined) on_joined(std::nullopt, round_);
   }
   setup.planner.set_sizes(std::move(sizes));
   unseen_.erase(name);

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -18,8 +19,9 @@ class Rounds {
   /// `reception`: the server's; nullptr elsewhere. `stop_requested` is polled while waiting for sites.
   Rounds(Executor& executor, Reception* reception, std::function<bool()> stop_requested)
       : executor_(executor), reception_(reception), stop_requested_(std::move(stop_requested)) {}
-  /// A site has joined after the first round and knows that the round begins: called at the server, and at that site.
-  std::function<void(std::uint32_t lane, std::int64_t round)> on_joined;
+  /// A site has joined after the first round and knows that the round begins: called at the server, and at that site. Without
+  /// a lane (server): a single party came back.
+  std::function<void(std::optional<std::uint32_t> lane, std::int64_t round)> on_joined;
 
   /// Begins a round not before `next`; returns its number (a site that joins late begins with a later one).
   /// Errors: kNetwork if too few sites are there when the deadline has passed, or a site left and the study says stop.

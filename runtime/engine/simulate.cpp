@@ -68,6 +68,17 @@ double pooled_mean(const EpochRecord& a, const EpochRecord& b) {
   return (a.train_loss.value_or(0.0) * na + b.train_loss.value_or(0.0) * nb) / std::max(1.0, na + nb);
 }
 
+/// Validation of two replicas: what is a mean over records stays one, the rest only the scores could tell.
+std::optional<Evaluation> pooled_mean(const std::optional<Evaluation>& a, const std::optional<Evaluation>& b) {
+  if (!a || !b) return a ? a : b;
+  const auto na = static_cast<double>(a->records), nb = static_cast<double>(b->records);
+  Evaluation both;
+  both.records = a->records + b->records;
+  both.loss = (a->loss * na + b->loss * nb) / (na + nb);
+  if (a->accuracy && b->accuracy) both.accuracy = (*a->accuracy * na + *b->accuracy * nb) / (na + nb);
+  return both;
+}
+
 /// Scores of all data holders as one; figures and controls on the records of all who came to their end.
 PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
   const Plan& plan = prepared.plan;
@@ -79,7 +90,7 @@ PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
   const bool local = std::ranges::any_of(actors, [](const Actor& a) { return a.result.local_evaluation; });
   const bool at_replicas = loss_party == plan.many_party;
 
-  if (at_replicas)
+  if (at_replicas || local)  // each site knows its own figures
     for (const Actor& a : actors)
       if (&a != &*holder) all.sites.insert(all.sites.end(), a.result.sites.begin(), a.result.sites.end());
   for (const Actor& a : actors) all.epsilon_spent = std::max(all.epsilon_spent, a.result.epsilon_spent);
@@ -94,6 +105,7 @@ PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
         const auto same = std::ranges::find(a.result.epochs, e.epoch, &EpochRecord::epoch);  // a site may have joined late
         if (same == a.result.epochs.end()) continue;
         e.train_loss = pooled_mean(e, *same);
+        e.validation = pooled_mean(e.validation, same->validation);
         e.records += same->records;
         e.traffic.up_bytes += same->traffic.up_bytes;
         e.traffic.down_bytes += same->traffic.down_bytes;
@@ -242,7 +254,9 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
   }
   if (failure) std::rethrow_exception(failure);
   PartyResult result = pooled(prepared, actors);
-  RunFolder(folder, prepared).write_summary(summary_of(prepared, result, "all parties in one process"));
+  RunFolder all(folder, prepared);
+  for (const EpochRecord& r : result.epochs) all.add(r);
+  all.write_summary(summary_of(prepared, result, "all parties in one process"));
   return result;
 }
 

@@ -57,6 +57,20 @@ struct GuardStores {
         guard(*prepared.guard, run.self.name, ledger, journal) {}
 };
 
+/// What the run ends with is chosen by validation figures: those must exist, and mean something together.
+void check_selection(const StudyConfig& study, const Plan& plan, const char*& section) {
+  const TrainingConfig& t = study.training;
+  const bool keeps = t.keep == Keep::kBest, stops = t.patience > 0;
+  section = keeps ? "training.keep" : "training.early_stopping.patience";
+  require(!(keeps || stops) || !plan.release_once, Errc::kConfig,
+          std::string(keeps ? "training.keep best" : "training.early_stopping") +
+              " needs validation during training, and with release-once no validation record leaves its owner");
+  section = "training.best_by";
+  const bool scattered = plan.party_of(plan.loss_node) == plan.many_party && plan.lanes.size() > 1;
+  require(!(keeps || stops) || t.stop_metric != StopMetric::kAuc || !scattered, Errc::kConfig,
+          "training.best_by auc: each site holds its own labels here, and the AUC of all records is not a mean of theirs; use loss");
+}
+
 }  // namespace
 
 std::int64_t classes_of(const DataConfig& data) {
@@ -118,6 +132,7 @@ Prepared prepare(const LoadedStudy& loaded, const std::vector<Shape>& rows) {
     p.segments = build_segments(study, rows, outputs_for(study.training.loss, p.classes));
     section = "topology";
     p.plan = compile(study, p.segments, rows);
+    check_selection(study, p.plan, section);
     section = "privacy";
     if (study.privacy.mechanism == Mechanism::kRows)
       p.guard = plan_rows(study.privacy, static_cast<std::uint64_t>(planned_releases(study, p.plan)));

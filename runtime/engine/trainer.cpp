@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
-#include "core/random/philox.h"
 #include "runtime/engine/averaging.h"
+#include "runtime/engine/best_weights.h"
 #include "runtime/engine/exchange.h"
-#include "runtime/engine/executor_slots.h"
+#include "runtime/engine/figures.h"
 #include "runtime/engine/hand_over.h"
 #include "runtime/engine/rounds.h"
 #include "runtime/engine/selection.h"
@@ -17,8 +16,6 @@
 namespace sutura {
 namespace {
 
-using nlohmann::json;
-
 /// The run of one party, phase by phase.
 class Run {
  public:
@@ -26,9 +23,10 @@ class Run {
       : executor_(executor), hooks_(hooks), setup_(executor.setup()), plan_(setup_.plan),
         holds_loss_(plan_.party_of(plan_.loss_node) == setup_.self.party), rounds_(executor, peers.reception, hooks.stop_requested),
         hand_over_(executor, peers.keys, peers.run), averaging_(executor), selection_(setup_.study.training) {
-    rounds_.on_joined = [this](std::uint32_t lane, std::int64_t round) {
-      hand_over_.forget(lane);
-      averaging_.admit(lane, round);
+    rounds_.on_joined = [this](std::optional<std::uint32_t> lane, std::int64_t round) {
+      if (lane) hand_over_.forget(*lane);
+      if (lane) averaging_.admit(*lane, round);
+      selection_.forget_best();
     };
   }
 
@@ -43,6 +41,7 @@ class Run {
       if (!plan_.program(setup_.self.party, Purpose::kLocalEvaluate).empty()) evaluate_locally();
     } catch (const Error& e) {
       tell_peers(e.code(), rounds_.ending());
+      best_.put_back(executor_);
       result_.interrupted = e.code() == Errc::kInterrupted;
       if (!result_.interrupted) result_.failure = e;
     }
@@ -51,6 +50,8 @@ class Run {
   }
 
  private:
+  using ScoreMap = std::map<std::pair<std::uint32_t, Split>, Scores>;
+
   /// Whoever still waits for this party learns that it ends, and why in a few words; details stay on this machine.
   void tell_peers(Errc code, const std::string& ending) {
     const Error reason(code, !ending.empty()               ? ending
@@ -153,8 +154,13 @@ class Run {
         const Scores validation = pooled(executor_.scores(), Split::kValidation);
         if (holds_loss_ && !validation.labels.empty()) r.validation = evaluate(validation, nullptr, setup_.study.training.loss);
       }
-      const Verdict verdict = exchange_epoch(r, validates);
-      if (verdict.best || !selection_.needed()) remember(epoch);
+      const Verdict verdict = exchange_epoch(executor_, selection_, r);
+      const bool keeps_best = setup_.study.training.keep == Keep::kBest;
+      if (validates && (verdict.best || !keeps_best)) result_.scores = executor_.scores();
+      if (verdict.best && keeps_best) {
+        best_.take(executor_);
+        result_.best_epoch = epoch;
+      }
       close_epoch(std::move(r));
       result_.stopped_early = verdict.stop && epoch + 1 < count;
       if (verdict.stop || ++epoch == count) break;
@@ -162,39 +168,28 @@ class Run {
     test(std::min(epoch, count - 1));
   }
 
-  /// What the run ends with if nothing better comes: scores, and with training.keep: best the weights.
-  void remember(std::int64_t epoch) {
-    result_.scores = executor_.scores();
-    if (setup_.study.training.keep != Keep::kBest) return;
-    result_.best_epoch = epoch;
-    for (const std::string& name : setup_.segments.names) {
-      if (!executor_.holds(name)) continue;
-      auto& kept = best_[name];
-      kept.clear();
-      for (const SegmentCopy& c : executor_.copies(name)) kept.push_back(c.params.values().clone());
-    }
-  }
-
   /// The test records, once, with the weights that the run ends with.
   void test(std::int64_t epoch) {
-    for (const auto& [name, copies] : best_)
-      for (std::size_t c = 0; c < copies.size(); ++c)
-        std::ranges::copy(copies[c].f32(), executor_.copies(name)[c].params.values().f32().begin());
+    best_.put_back(executor_);
     executor_.clear_scores();
     pass(Purpose::kEvaluate, Split::kTest, epoch);
     for (const auto& [key, s] : executor_.scores()) result_.scores[key] = s;
-    const Scores validation = pooled(result_.scores, Split::kValidation);
-    const Scores tested = pooled(result_.scores, Split::kTest);
-    if (holds_loss_ && !tested.labels.empty()) {
-      result_.test = evaluate(tested, &validation, setup_.study.training.loss);
-      for (const auto& [key, s] : result_.scores)
-        if (key.second == Split::kTest && !s.labels.empty())
-          result_.sites.emplace_back(plan_.lanes[key.first], evaluate(s, &validation, setup_.study.training.loss));
-    }
-    exchange_test();
+    if (holds_loss_) judge_test(result_.scores);
+    exchange_test(executor_, result_);
   }
 
-  using ScoreMap = std::map<std::pair<std::uint32_t, Split>, Scores>;
+  /// Test figures, pooled and of each site by itself. The threshold comes from all validation records that were scored here.
+  void judge_test(const ScoreMap& scores) {
+    const LossKind loss = setup_.study.training.loss;
+    const Scores validation = pooled(scores, Split::kValidation);
+    const Scores tested = pooled(scores, Split::kTest);
+    if (tested.labels.empty()) return;
+    result_.test = evaluate(tested, &validation, loss);
+    for (const auto& [key, s] : scores)
+      if (key.second == Split::kTest && !s.labels.empty())
+        result_.sites.emplace_back(plan_.lanes[key.first], evaluate(s, &validation, loss));
+  }
+
   static Scores pooled(const ScoreMap& scores, Split split) {
     Scores all;
     for (const auto& [key, s] : scores)
@@ -203,89 +198,6 @@ class Run {
         all.labels.insert(all.labels.end(), s.labels.begin(), s.labels.end());
       }
     return all;
-  }
-
-  bool server_holds_loss() const {
-    return plan_.topology.parties[static_cast<std::size_t>(plan_.party_of(plan_.loss_node))].role == Role::kServer;
-  }
-
-  /// After each epoch: a server that holds the loss tells the clients its metrics, and where the study selects, everybody
-  /// learns whether these are the best weights and whether training ends. Both are on the egress list.
-  Verdict exchange_epoch(EpochRecord& r, bool validated) {
-    const int server = server_party(plan_);
-    const bool selects = selection_.needed() && validated;
-    if (server < 0) return selects ? selection_.judge(figure(r.validation)) : Verdict{};
-    if (!server_holds_loss() && !selects) return {};
-    if (setup_.self.party == server) {
-      const std::optional<double> pooled = !selects ? std::nullopt : server_holds_loss() ? figure(r.validation) : gathered(r.epoch);
-      const Verdict v = selects ? selection_.judge(pooled) : Verdict{};
-      json j{{"epoch", r.epoch}, {"best", v.best}, {"stop", v.stop}};
-      if (r.train_loss) j["train_loss"] = *r.train_loss;
-      if (r.validation) j["validation"] = to_json(*r.validation);
-      report_to_clients(executor_, [&](int, std::uint32_t) { return j; }, "an epoch's report");
-      return v;
-    }
-    if (!server_holds_loss() && holds_loss_) {
-      json own{{"epoch", r.epoch}};
-      if (r.validation) own["figure"] = figure(r.validation) ? json(*figure(r.validation)) : json(nullptr), own["records"] = r.validation->records;
-      report_to_server(executor_, own, "an epoch's figure");
-    }
-    const json j = report_of_server(executor_, "the epoch's report");
-    require(j.contains("epoch") && j["epoch"] == r.epoch && j.contains("best") && j["best"].is_boolean() && j.contains("stop") &&
-                j["stop"].is_boolean(),
-            Errc::kProtocol, "the server's report is not one of this epoch");
-    if (server_holds_loss()) {
-      require(j.contains("train_loss") && j["train_loss"].is_number(), Errc::kProtocol, "the server's report has no training loss");
-      r.train_loss = j["train_loss"].get<double>();
-      if (j.contains("validation")) r.validation = evaluation_from_json(j["validation"]);
-    }
-    return {j["best"].get<bool>(), j["stop"].get<bool>()};
-  }
-
-  std::optional<double> figure(const std::optional<Evaluation>& e) const {
-    if (!e) return std::nullopt;
-    return setup_.study.training.stop_metric == StopMetric::kAuc ? e->auc : std::optional(e->loss);
-  }
-
-  /// Server without the loss: the mean of the holders' figures, by records, in party and lane order.
-  std::optional<double> gathered(std::int64_t epoch) {
-    const int party = plan_.party_of(plan_.loss_node);
-    const bool many = party == plan_.many_party;
-    double sum = 0.0;
-    std::int64_t records = 0;
-    for (std::uint32_t l = 0; l < (many ? plan_.lanes.size() : 1); ++l) {
-      if (many && !executor_.active(l)) continue;
-      try {
-        const json j = report_of_client(executor_, party, l, "an epoch's figure");
-        const bool fits = j.contains("epoch") && j["epoch"] == epoch && (!j.contains("figure") || j["figure"].is_null() || j["figure"].is_number());
-        if (!fits) throw PeerLost(Errc::kProtocol, "the report of an epoch's figure is not one");
-        if (!j.contains("figure") || !j["figure"].is_number() || !j.contains("records") || !j["records"].is_number_unsigned()) continue;
-        sum += j["figure"].get<double>() * j["records"].get<double>();
-        records += j["records"].get<std::int64_t>();
-      } catch (const PeerLost& lost) {
-        if (!many) throw;
-        executor_.drop(l, lost);
-      }
-    }
-    return records > 0 ? std::optional(sum / static_cast<double>(records)) : std::nullopt;
-  }
-
-  /// A server that holds the loss tells the test figures: to everybody the pooled ones, to each site its own.
-  void exchange_test() {
-    if (!server_holds_loss()) return;
-    if (setup_.self.party == server_party(plan_)) {
-      report_to_clients(executor_, [&](int party, std::uint32_t lane) {
-        json j{{"test", result_.test ? to_json(*result_.test) : json(nullptr)}};
-        for (const auto& [name, e] : result_.sites)
-          if (party == plan_.many_party && name == plan_.lanes[lane]) j["site"] = to_json(e);
-        return j;
-      }, "the test figures");
-      return;
-    }
-    const json j = report_of_server(executor_, "the test figures");
-    require(j.contains("test"), Errc::kProtocol, "the server's report holds no test figures");
-    if (!j["test"].is_null()) result_.test = evaluation_from_json(j["test"]);
-    if (j.contains("site")) result_.sites.emplace_back(setup_.self.name, evaluation_from_json(j["site"]));
   }
 
   // ---- release-once ------------------------------------------------------------------------------------------------
@@ -361,11 +273,9 @@ class Run {
     }
     result_.local_evaluation = true;
     result_.rule_scores = executor_.rule_scores();
-    const Scores validation = pooled(executor_.scores(), Split::kValidation);
-    const Scores test = pooled(executor_.scores(), Split::kTest);
-    if (test.labels.empty()) return;
-    result_.test = evaluate(test, &validation, setup_.study.training.loss);
-    result_.controls = controls_of(test.labels, result_.rule_scores, result_.control_scores);
+    judge_test(executor_.scores());
+    if (!result_.test) return;
+    result_.controls = controls_of(pooled(executor_.scores(), Split::kTest).labels, result_.rule_scores, result_.control_scores);
   }
 
   Executor& executor_;
@@ -383,7 +293,7 @@ class Run {
   HandOver hand_over_;
   Averaging averaging_;
   Selection selection_;
-  std::map<std::string, std::vector<Tensor>> best_;  ///< training.keep: best: weights of every copy held here
+  BestWeights best_;  ///< training.keep: best
 };
 
 }  // namespace

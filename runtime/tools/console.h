@@ -1,7 +1,7 @@
 #pragma once
 #include <chrono>
 #include <functional>
-#include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -14,7 +14,8 @@ namespace sutura {
 class Progress {
  public:
   enum class Style { kAuto, kOff };
-  Progress(const Prepared& prepared, std::int64_t total_steps, Style style);
+  /// `party`: whose progress this is; one without the loss cannot show it.
+  Progress(const Prepared& prepared, int party, std::int64_t total_steps, Style style);
   ~Progress();
   void step(const Step& step, const StepResult& result);
   void epoch(const EpochRecord& record);
@@ -23,16 +24,18 @@ class Progress {
 
  private:
   void clear_line();
-  const Prepared& prepared_;
+  std::int64_t epochs_;
   std::int64_t total_steps_;
   Style style_;
+  bool holds_loss_;
   bool terminal_;
+  std::optional<double> loss_;  ///< of the last training step that ended
   bool line_open_ = false;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point shown_{};
 };
 
-/// What a person reads at the end, on stdout: figures, egress list, bytes per sample, controls, the privacy statement.
+/// result_text() and the run's folder, on stdout.
 void print_result(const Prepared& prepared, const PartyResult& result, const std::string& instance, const std::string& folder);
 /// One JSON object on stdout.
 void print_json(const std::string& text);

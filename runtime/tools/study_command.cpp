@@ -195,7 +195,7 @@ int simulate_command(const StudyArguments& a) {
   const auto folder = run_folder(a, loaded.config);
   std::vector<LaneSizes> sizes;
   for (const SiteData& s : sites) sizes.push_back({s.train.size(), s.validation.size(), s.test.size()});
-  Progress progress(prepared, StepPlanner(loaded.config, prepared.plan.lanes, sizes).total_steps(), style_of(a));
+  Progress progress(prepared, prepared.plan.party_of(prepared.plan.loss_node), StepPlanner(loaded.config, prepared.plan.lanes, sizes).total_steps(), style_of(a));
   const PartyResult result = simulate(prepared, sites, folder, hooks_for(progress), a.replay);
   return finish(a, prepared, result, "all parties in one process", folder);
 }
@@ -248,7 +248,7 @@ int server_command(const StudyArguments& a) {
     data = std::move(aligned.data);
     log(std::to_string(aligned.sizes.train + aligned.sizes.validation + aligned.sizes.test) + " records are common to all parties");
   }
-  Progress progress(prepared, StepPlanner(loaded.config, prepared.plan.lanes, session.sizes).total_steps(), style_of(a));
+  Progress progress(prepared, self.party, StepPlanner(loaded.config, prepared.plan.lanes, session.sizes).total_steps(), style_of(a));
   PartyRun run;
   run.self = self;
   run.data = data ? &*data : nullptr;
@@ -303,7 +303,7 @@ int client_command(const StudyArguments& a, const std::string& site) {
     session.sizes = {{data.train.size(), data.validation.size(), data.test.size()}};
   }
   const auto folder = run_folder(a, study) / site;
-  Progress progress(prepared, StepPlanner(study, prepared.plan.lanes, session.sizes).total_steps(), style_of(a));
+  Progress progress(prepared, self.party, StepPlanner(study, prepared.plan.lanes, session.sizes).total_steps(), style_of(a));
   PartyRun run;
   run.self = self;
   run.data = data.train.size() > 0 ? &data : nullptr;

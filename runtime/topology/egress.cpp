@@ -71,8 +71,14 @@ std::vector<EgressLine> egress_list(const Plan& plan, const StudyConfig& study, 
     lines.push_back({server->name, "every party", "numbers of records per split of every site", "UNPROTECTED"});
   }
   const int loss_party = plan.party_of(plan.loss_node);
-  if (is_server(parties[static_cast<std::size_t>(loss_party)]) && !plan.release_once)
+  const bool at_server = is_server(parties[static_cast<std::size_t>(loss_party)]);
+  if (at_server && !plan.release_once)
     lines.push_back({party_name(plan, loss_party), "every party", "training loss and metrics of each epoch", "UNPROTECTED"});
+  const bool selects = study.training.keep == Keep::kBest || study.training.patience > 0;
+  if (const auto server = std::find_if(parties.begin(), parties.end(), is_server); selects && !at_server && server != parties.end()) {
+    lines.push_back({party_name(plan, loss_party), server->name, "validation figure and number of records, each validation pass", "UNPROTECTED"});
+    lines.push_back({server->name, "every party", "which validation pass is best and whether training ends", "UNPROTECTED"});
+  }
   return lines;
 }
 

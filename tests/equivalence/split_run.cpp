@@ -54,7 +54,7 @@ std::string yaml(const StudyText& t) {
          ", record_shape: " + dims_text(t.record) + t.data_more + "}\nnetwork: {" + t.network + "}\nschedule: " + t.schedule +
          "\ntraining: {loss: binary_cross_entropy, epochs: " + std::to_string(t.epochs) +
          ", batch_size: " + std::to_string(t.batch_size) + ", micro_batches: " + std::to_string(t.micro_batches) +
-         ", optimizer: " + t.optimizer + ", rate: {schedule: cosine, warmup_fraction: 0.2}" + t.training_more +
+         ", optimizer: " + t.optimizer + ", rate: " + t.rate + t.training_more +
          "}\nprivacy: " + t.privacy + "\ncompute: {default: {backend: " + t.backend + ", threads: 1}}\n";
 }
 
@@ -176,11 +176,14 @@ Trained SplitRun::run(const StudyText& text, const std::vector<SiteData>& sites)
   Trained t;
   t.study = std::make_unique<LoadedStudy>(load_study(folder / "study.yaml"));
   t.prepared = std::make_unique<Prepared>(prepare(*t.study, feature_rows(t.study->config, nullptr)));
-  t.result = simulate(*t.prepared, sites, folder / "out", {});
-  for (const auto& entry : fs::recursive_directory_iterator(folder / "out"))
-    if (entry.path().extension() == ".safetensors")
-      t.files[entry.path().parent_path().parent_path().filename().string() + "/" + entry.path().stem().string()] =
-          read_safetensors(entry.path());
+  t.output = folder / "out";
+  t.result = simulate(*t.prepared, sites, t.output, {});
+  for (const auto& entry : fs::recursive_directory_iterator(t.output)) {
+    if (entry.path().extension() != ".safetensors") continue;
+    const fs::path kind = entry.path().parent_path();
+    auto& found = kind.filename() == "weights" ? t.files : t.states;
+    found[kind.parent_path().filename().string() + "/" + entry.path().stem().string()] = read_safetensors(entry.path());
+  }
   EXPECT_FALSE(t.files.empty());
   return t;
 }

@@ -23,6 +23,8 @@ struct Trained {
   std::unique_ptr<Prepared> prepared;
   PartyResult result;
   std::map<std::string, Weights> files;  ///< "north/front" -> the segment's weights; copies per client: "server/tail.north"
+  std::map<std::string, Weights> states;  ///< the same of the optimizers
+  std::filesystem::path output;           ///< one folder per process, while the test runs
 
   std::vector<double> losses() const;
   /// The weights of all files as one network. Fails the test where two files hold the same name.
@@ -51,6 +53,7 @@ struct StudyText {
   std::int64_t epochs = 2;
   std::uint64_t seed = 5;
   std::string optimizer = "{name: adamw, learning_rate: 0.02, weight_decay: 0.01}";
+  std::string rate = "{schedule: cosine, warmup_fraction: 0.2}";
   std::string training_more;  ///< ", clip_gradients: 1"
   std::string backend = "reference";
   std::string privacy = "{mechanism: none, because: a test, labels: public}";

@@ -148,7 +148,7 @@ OracleSchedule schedule_of(const StudyText& text, Visit visit) {
 
 OracleResult train_straight(std::vector<OracleSegment> segments, const std::vector<SiteData>& sites, const OracleSchedule& s) {
   Context ctx(Backend::kReference);
-  const auto loss = make_loss(LossKind::kBinaryCrossEntropy);
+  const auto loss = make_loss(LossKind::kBinaryCrossEntropy, s.class_weights);
   std::vector<std::vector<Copy>> all;
   for (const OracleSegment& segment : segments) all.push_back(copies_of(segment, sites.size(), s));
   const auto copy = [&](std::size_t segment, std::size_t site) -> Copy& {
@@ -194,7 +194,7 @@ OracleResult train_straight(std::vector<OracleSegment> segments, const std::vect
 
 OracleResult train_merged(OracleSegment front, OracleSegment tail, const std::vector<SiteData>& sites, const OracleSchedule& s) {
   Context ctx(Backend::kReference);
-  const auto loss = make_loss(LossKind::kBinaryCrossEntropy);
+  const auto loss = make_loss(LossKind::kBinaryCrossEntropy, s.class_weights);
   std::vector<Copy> fronts = copies_of(front, sites.size(), s);
   Copy server(tail.network, s);
   OracleResult result;
@@ -248,7 +248,7 @@ OracleResult train_merged(OracleSegment front, OracleSegment tail, const std::ve
 OracleResult train_vertical(Network first, Network second, Network tail, std::int64_t columns, const SiteData& site,
                             const OracleSchedule& s) {
   Context ctx(Backend::kReference);
-  const auto loss = make_loss(LossKind::kBinaryCrossEntropy);
+  const auto loss = make_loss(LossKind::kBinaryCrossEntropy, s.class_weights);
   Copy a(first, s), b(second, s), server(tail, s);
   const std::vector<SiteData> sites = [&] {
     std::vector<SiteData> one;

@@ -31,6 +31,7 @@ struct OracleSchedule {
   std::int64_t epochs = 2;
   OptimizerSettings optimizer;
   RateSettings rate;
+  std::vector<double> class_weights;  ///< empty: all 1
 };
 
 struct OracleResult {
