@@ -151,6 +151,7 @@ void Rounds::admit(const std::string& name, std::int64_t round) {
   } else {
     reception_->welcome(name, sizes);
     executor_.admit(setup.plan.party_index(name));
+    if (on_joined) on_joined(std::nullopt);
   }
   setup.planner.set_sizes(std::move(sizes));
   if (setup.decisions != nullptr) setup.decisions->add(between_rounds("joined", name, round, "joined at the start of the round"));

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "runtime/engine/decisions.h"
 #include "runtime/engine/executor.h"
@@ -15,8 +16,8 @@ class Rounds {
   /// `reception`: the server's; nullptr elsewhere. `stop_requested` is polled while waiting for sites.
   Rounds(Executor& executor, Reception* reception, std::function<bool()> stop_requested)
       : executor_(executor), reception_(reception), stop_requested_(std::move(stop_requested)) {}
-  /// Called with the lane of a site that joined at the start of a round.
-  std::function<void(std::uint32_t lane)> on_joined;
+  /// Called at the server when a site joined at the start of a round; without a lane where a single party came back.
+  std::function<void(std::optional<std::uint32_t> lane)> on_joined;
 
   /// Begins a round not before `next`; returns its number (a site that joins late begins with a later one).
   /// Errors: kNetwork if too few sites are there when the deadline has passed, or a site left and the study says stop.

@@ -20,7 +20,7 @@ class Selection {
   bool needed() const { return training_.keep == Keep::kBest || training_.patience > 0; }
   /// Judges the figure of a pass. Errors: kData if there is none (no validation records, or of one class for the AUC).
   Verdict judge(const std::optional<double>& figure);
-  /// The next pass is the best so far, whatever came before: somebody joined who has no copy of the earlier best.
+  /// The next pass is the best so far, whatever came before: a site joined, and it has no copy of the earlier best weights.
   void forget_best() { best_.reset(); }
 
  private:

@@ -22,7 +22,10 @@ class Run {
       : executor_(executor), hooks_(hooks), setup_(executor.setup()), plan_(setup_.plan),
         holds_loss_(plan_.party_of(plan_.loss_node) == setup_.self.party), rounds_(executor, peers.reception, hooks.stop_requested),
         hand_over_(executor, peers.keys, peers.run), selection_(setup_.study.training) {
-    rounds_.on_joined = [this](std::uint32_t lane) { hand_over_.forget(lane); };
+    rounds_.on_joined = [this](std::optional<std::uint32_t> lane) {
+      if (lane) hand_over_.forget(*lane);
+      selection_.forget_best();
+    };
   }
 
   PartyResult go() {
@@ -135,28 +138,10 @@ class Run {
     result_.epochs.push_back(std::move(r));
   }
 
-  /// Replicas by lane, then parties: who is there.
-  std::vector<bool> crew() const {
-    std::vector<bool> there;
-    for (std::uint32_t l = 0; l < plan_.lanes.size(); ++l) there.push_back(executor_.active(l));
-    for (std::size_t p = 0; p < plan_.topology.parties.size(); ++p) there.push_back(executor_.present(static_cast<int>(p)));
-    return there;
-  }
-
-  /// Begins a round. Who joins has no copy of the weights that were the best so far, so the search for them begins anew.
-  std::int64_t begin_round(std::int64_t next) {
-    const std::vector<bool> before = crew();
-    const std::int64_t round = rounds_.begin(next);
-    const std::vector<bool> now = crew();
-    for (std::size_t i = 0; i < now.size(); ++i)
-      if (now[i] && !before[i]) selection_.forget_best();
-    return round;
-  }
-
   void epochs() {
     const std::int64_t count = setup_.study.training.epochs;
     std::int64_t epoch = 0;
-    while ((epoch = begin_round(epoch)) < count) {
+    while ((epoch = rounds_.begin(epoch)) < count) {
       EpochRecord r = train_epoch(epoch);
       const bool validates = evaluates_after(setup_.study.training, epoch);
       if (validates) {
