@@ -218,12 +218,12 @@ int server_command(const StudyArguments& a) {
   const auto folder = run_folder(a, loaded.config) / self.name;
 
   const auto next = [&](Deadline deadline) -> std::unique_ptr<Arrival> {
-    while (std::chrono::steady_clock::now() < deadline) {
+    do {  // once also where the deadline has passed: who has arrived between two rounds is let in
       if (stop_requested()) throw Error(Errc::kInterrupted, "stopped while waiting for the clients");
       auto arrival = std::make_unique<Arrival>();
       arrival->channel = endpoint.accept(arrival->name, std::min(deadline, deadline_in(std::chrono::milliseconds(200))));
       if (arrival->channel != nullptr) return arrival;
-    }
+    } while (std::chrono::steady_clock::now() < deadline);
     return nullptr;
   };
   Reception reception(prepared.plan, prepared.agreement, random_number(), next, log);

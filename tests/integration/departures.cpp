@@ -61,11 +61,17 @@ std::vector<nlohmann::json> Departures::decisions_of(const std::string& event, c
   return found;
 }
 
-fs::path Departures::replay(const fs::path& decisions, const std::string& output, const Overrides& more) {
+fs::path Departures::write_decisions(const std::string& name, const std::vector<nlohmann::json>& lines) const {
+  std::string text;
+  for (const auto& l : lines) text += l.dump() + "\n";
+  return write(name, text);
+}
+
+fs::path Departures::replay(const fs::path& decisions, const std::string& output, const Overrides& more, int status) {
   std::vector<std::string> command{"simulate", study.string(), "--replay", decisions.string(), "--output", output};
   for (const std::string& o : server_overrides(more)) command.push_back(o);
   const auto p = start("sutura", command);
-  expect_exit(*p, 0);
+  expect_exit(*p, status);
   return folder() / output;
 }
 
