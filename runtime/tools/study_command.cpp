@@ -218,7 +218,7 @@ int server_command(const StudyArguments& a) {
   const auto folder = run_folder(a, loaded.config) / self.name;
 
   const auto next = [&](Deadline deadline) -> std::unique_ptr<Arrival> {
-    do {  // once also where the deadline has passed: who has arrived between two rounds is let in
+    do {  // once even if the deadline has passed: who is there already is taken
       if (stop_requested()) throw Error(Errc::kInterrupted, "stopped while waiting for the clients");
       auto arrival = std::make_unique<Arrival>();
       arrival->channel = endpoint.accept(arrival->name, std::min(deadline, deadline_in(std::chrono::milliseconds(200))));

@@ -96,7 +96,7 @@ void Crew::run_member(Member& m, const Job& job) {
     if (line == nullptr) line = std::make_unique<FaultyLine>(*own, first ? faults.at(m.self.name) : Fault{});
     return line.get();
   };
-  const StepPlanner planner(study(), plan.lanes, sizes_);
+  StepPlanner planner(study(), plan.lanes, sizes_);
   Context ctx(Backend::kReference, 1);
   PartySetup setup{study(), plan, prepared_->segments, planner, m.self,  server ? nullptr : &views_[at],
                    nullptr, {},   prepared_->classes,  peer,    silence, server ? decisions : nullptr};

@@ -12,8 +12,6 @@ class Departures : public Trial {
 
   /// A shipped study of three hospitals that train for `epochs`, without noise or evaluation until the end.
   void choose(const std::string& name, int epochs);
-  /// Keys of the server and of every name; the list of the authorised is the list of peers, too.
-  void make_keys_for(const std::vector<std::string>& names);
   /// The server; returns when it listens.
   void start_server_of(const Overrides& own = {});
   void start_site(const std::string& name, const Overrides& own = {});

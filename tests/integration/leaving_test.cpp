@@ -123,7 +123,7 @@ class MinClients : public Departures {
 
 TEST_F(MinClients, EnoughBeginWithoutTheOthersWhoMayJoinLater) {
   prepare_run(2, "30");
-  make_keys_for(kSites);
+  make_keys(kSites);
   start_server_of({"connection.deadline_s=5"});
   start_site(kHospitalA);
   start_site(kHospitalB);
@@ -147,7 +147,7 @@ TEST_F(MinClients, EnoughBeginWithoutTheOthersWhoMayJoinLater) {
 
 TEST_F(MinClients, TooFewAtTheStartAreToldWhoIsMissing) {
   prepare_run(2, "30");
-  make_keys_for(kSites);
+  make_keys(kSites);
   start_server_of({"connection.deadline_s=3"});
   start_site(kHospitalA);
   expect_exits({"server", kHospitalA}, exit_status(Errc::kNetwork));

@@ -50,6 +50,7 @@ void expect_exit(Process& process, int status) {
 }
 
 Trial::Trial() : study(shipped("wdbc_vanilla.yaml")), folder_(fresh_folder()) {
+  // Public data, and most tests are not about what a hospital lets leave; those that are give --egress.
   ::setenv("SUTURA_EGRESS", shipped("egress/research_clear.yaml").c_str(), 1);
 }
 
@@ -64,12 +65,13 @@ std::unique_ptr<Process> Trial::start(const std::string& program, const std::vec
   return std::make_unique<Process>(command, folder_);
 }
 
-void Trial::make_keys() {
+void Trial::make_keys(const std::vector<std::string>& clients) {
   const auto own = start("sutura", {"keys", "generate", "server", "--folder", "keys"});
   expect_exit(*own, 0);
-  const auto sites =
-      start("sutura", {"keys", "generate", kHospitalA, kHospitalB, "--folder", "keys", "--authorise", "keys/authorised"});
-  expect_exit(*sites, 0);
+  std::vector<std::string> arguments{"keys", "generate"};
+  arguments.insert(arguments.end(), clients.begin(), clients.end());
+  arguments.insert(arguments.end(), {"--folder", "keys", "--authorise", "keys/authorised"});
+  expect_exit(*start("sutura", arguments), 0);
 }
 
 Overrides Trial::server_overrides(const Overrides& own) const {
@@ -84,7 +86,8 @@ Overrides Trial::server_overrides(const Overrides& own) const {
 Overrides Trial::client_overrides(const Overrides& own) const {
   Overrides all = shared;
   all.insert(all.end(), {"connection.endpoint=" + endpoint_, "connection.secret_key=" + key("{site}.secret").string(),
-                         "connection.server_public_key=" + key("server.public").string()});
+                         "connection.server_public_key=" + key("server.public").string(),
+                         "connection.peers=" + key("authorised").string()});
   // A client that says nothing else begins unspent.
   const auto names_ledger = [](const std::string& text) { return text.starts_with("connection.ledger="); };
   if (std::ranges::none_of(own, names_ledger) && std::ranges::none_of(shared, names_ledger))
@@ -103,8 +106,9 @@ std::unique_ptr<Process> Trial::start_server(const Overrides& own) {
   return server;
 }
 
-std::unique_ptr<Process> Trial::start_client(const std::string& site, const Overrides& own) const {
+std::unique_ptr<Process> Trial::start_client(const std::string& site, const Overrides& own, const fs::path& egress) const {
   std::vector<std::string> arguments{study.string(), "--site", site, "--output", "out"};
+  if (!egress.empty()) arguments.insert(arguments.end(), {"--egress", egress.string()});
   for (const std::string& o : client_overrides(own)) arguments.push_back(o);
   return start("sutura-client", arguments);
 }

@@ -33,13 +33,15 @@ class Trial : public ::testing::Test {
   std::filesystem::path key(const std::string& name) const { return folder_ / "keys" / name; }
   std::filesystem::path output(const std::string& party) const { return folder_ / "out" / party; }
 
-  /// `sutura keys generate` for the server and both hospitals, who are authorised.
-  void make_keys();
+  /// `sutura keys generate` for the server and these clients, who are authorised and know each other's public keys.
+  void make_keys(const std::vector<std::string>& clients = {kHospitalA, kHospitalB});
   /// A program of the build with these arguments.
   std::unique_ptr<Process> start(const std::string& program, const std::vector<std::string>& arguments) const;
   /// The server; returns when it listens. Clients started later dial it. `own` overrides are its alone.
   std::unique_ptr<Process> start_server(const Overrides& own = {});
-  std::unique_ptr<Process> start_client(const std::string& site, const Overrides& own = {}) const;
+  /// `egress`: the site's allow-list; empty: the one that lets everything leave.
+  std::unique_ptr<Process> start_client(const std::string& site, const Overrides& own = {},
+                                        const std::filesystem::path& egress = {}) const;
   /// Where the server listens.
   const std::string& endpoint() const { return endpoint_; }
 
