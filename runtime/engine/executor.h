@@ -31,6 +31,12 @@ struct Instance {
 
 class PeerLost;
 
+/// The run ends for everybody by a rule of the study. The text names the rule and the party, and every party may read it.
+class RunEnded : public Error {
+ public:
+  using Error::Error;
+};
+
 /// One copy of a segment: parameters and the optimizer bound to them.
 struct SegmentCopy {
   ParamStore params;

@@ -49,6 +49,7 @@ void Executor::drop(std::uint32_t lane, const Error& reason) {
 
 void Executor::admit_lane(std::uint32_t lane) {
   require(in_flight_.empty(), Errc::kInternal, "a lane was admitted in the middle of a step");
+  std::erase_if(residuals_, [&](const auto& kept) { return kept.first.second == lane; });  // of the session that ended
   active_[lane] = true;
 }
 
@@ -100,11 +101,11 @@ void Executor::lose(const Instruction& i, Work& w, const PeerLost& lost) {
 
 void Executor::lose_party(int party, const Error& lost) {
   const MissingParty policy = setup_.study.schedule.missing_party;
-  if (policy == MissingParty::kAbort) throw lost;
-  if (policy != MissingParty::kDropStep && !replaceable(party))
-    throw Error(lost.code(), "'" + name_of(party, 0) + "' is lost and cannot be replaced, it gives more than inputs of a join: " + lost.what());
-  missing_[static_cast<std::size_t>(party)] = true;
   record("missing", name_of(party, 0), lost);
+  if (policy == MissingParty::kAbort) throw RunEnded(lost.code(), "'" + name_of(party, 0) + "' is lost, and schedule.missing_party is abort: " + lost.what());
+  if (policy != MissingParty::kDropStep && !replaceable(party))
+    throw RunEnded(lost.code(), "'" + name_of(party, 0) + "' is lost and cannot be replaced, it gives more than inputs of a join: " + lost.what());
+  missing_[static_cast<std::size_t>(party)] = true;
   send_reject(channel(party, 0), lost);
   bool anybody = false;
   for (std::size_t p = 0; p < missing_.size(); ++p)

@@ -31,6 +31,21 @@ std::vector<LaneSizes> sizes_of(const json& rows, std::size_t lanes) {
   return sizes;
 }
 
+/// With what a replica begins that joins late, in words.
+std::string beginnings(const PartySetup& setup) {
+  const ScheduleConfig& schedule = setup.study.schedule;
+  const auto among = [](const std::vector<std::string>& names, const std::string& s) { return std::ranges::find(names, s) != names.end(); };
+  std::string text;
+  for (std::size_t n = 0; n < setup.plan.topology.nodes.size(); ++n) {
+    const NodeConfig& node = setup.plan.topology.nodes[n];
+    if (setup.plan.party_of(static_cast<int>(n)) != setup.plan.many_party || node.kind != NodeKind::kSegment || !setup.plan.trains[n]) continue;
+    text += "; " + node.segment + (among(schedule.hand_on, node.segment)   ? " is handed on to it"
+                                   : among(schedule.average, node.segment) ? " begins with the last mean"
+                                                                           : " begins anew");
+  }
+  return text;
+}
+
 /// Who joined at the start of this round when the recorded run ran.
 std::vector<std::string> joined_at(const Decisions& decisions, std::int64_t round) {
   std::vector<std::string> names;
@@ -71,9 +86,8 @@ void Rounds::record(const std::string& event, const std::string& who, const std:
 }
 
 void Rounds::end(const std::string& who, const std::string& why) {
-  ending_ = why;
   record("stopped", who, why);
-  throw Error(Errc::kNetwork, why);
+  throw RunEnded(Errc::kNetwork, why);
 }
 
 std::vector<std::string> Rounds::absent() const {
@@ -183,7 +197,7 @@ void Rounds::admit(const std::string& name) {
   }
   setup.planner.set_sizes(std::move(sizes));
   unseen_.erase(name);
-  record("joined", name, "joined at the start of the round");
+  record("joined", name, "joined at the start of the round" + beginnings(setup));
 }
 
 void Rounds::tell(std::int64_t round) {

@@ -24,12 +24,10 @@ class Rounds {
   std::function<void(std::optional<std::uint32_t> lane, std::int64_t round)> on_joined;
 
   /// Begins a round not before `next`; returns its number (a site that joins late begins with a later one).
-  /// Errors: kNetwork if too few sites are there when the deadline has passed, or a site left and the study says stop.
+  /// Errors: RunEnded (kNetwork) if too few sites are there when the deadline has passed.
   std::int64_t begin(std::int64_t next);
-  /// Between steps: ends the run if a site has left and schedule.participation.on_leave says stop.
+  /// Between steps: ends the run (RunEnded) if a site has left and schedule.participation.on_leave says stop.
   void after_step();
-  /// Why the rounds ended early, in words for every party; empty: they did not.
-  const std::string& ending() const { return ending_; }
 
  private:
   void decide(std::int64_t round);
@@ -54,7 +52,6 @@ class Rounds {
   std::int64_t round_ = 0;
   std::set<std::string> unseen_;          ///< were not there when the run began, and are not yet
   std::vector<std::uint32_t> newcomers_;  ///< server: lanes that join with this round
-  std::string ending_;
 };
 
 }  // namespace sutura

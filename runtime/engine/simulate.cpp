@@ -52,9 +52,12 @@ bool is_server(const Plan& plan, int party) {
   return plan.topology.parties[static_cast<std::size_t>(party)].role == Role::kServer;
 }
 
-/// Fresh keys for one simulated run, each party knowing the others' public ones.
-void make_seal_keys(std::vector<Actor>& actors) {
+/// Fresh keys for one simulated run, each party knowing the others' public ones; also of sites that never come: what is sealed
+/// is sealed for all.
+void make_seal_keys(const Plan& plan, std::vector<Actor>& actors) {
   Roster all;
+  for (std::size_t p = 0; p < plan.topology.parties.size(); ++p)
+    for (const std::string& name : plan.instances(static_cast<int>(p))) all[name] = Identity(new_key_pair().secret_z85).open_key();
   for (Actor& a : actors) {
     a.keys.emplace(SealKeys{Identity(new_key_pair().secret_z85), {}});
     all[a.self.name] = a.keys->self.open_key();
@@ -159,7 +162,7 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
       actors.push_back(std::move(a));
     }
   }
-  if (seals(plan, prepared.study())) make_seal_keys(actors);
+  if (seals(plan, prepared.study())) make_seal_keys(plan, actors);
   Baton baton;
   std::stop_source stop;
   std::vector<std::unique_ptr<Arrival>> arrivals;

@@ -40,7 +40,7 @@ class Run {
         if (w.when == WeightsEdge::When::kRunEnd) hand_over(w);
       if (!plan_.program(setup_.self.party, Purpose::kLocalEvaluate).empty()) evaluate_locally();
     } catch (const Error& e) {
-      tell_peers(e.code(), rounds_.ending());
+      tell_peers(e);
       best_.put_back(executor_);
       result_.interrupted = e.code() == Errc::kInterrupted;
       if (!result_.interrupted) result_.failure = e;
@@ -53,8 +53,10 @@ class Run {
   using ScoreMap = std::map<std::pair<std::uint32_t, Split>, Scores>;
 
   /// Whoever still waits for this party learns that it ends, and why in a few words; details stay on this machine.
-  void tell_peers(Errc code, const std::string& ending) {
-    const Error reason(code, !ending.empty()               ? ending
+  void tell_peers(const Error& e) {
+    const Errc code = e.code();
+    const bool by_rule = dynamic_cast<const RunEnded*>(&e) != nullptr;
+    const Error reason(code, by_rule                       ? std::string(e.what())
                              : code == Errc::kInterrupted     ? "the other side was stopped"
                              : code == Errc::kPrivacyBudget ? "its privacy budget does not allow another release"
                                                             : "the other side ended: " + std::string(name(code)));

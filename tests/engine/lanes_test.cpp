@@ -129,17 +129,16 @@ TEST_F(Leaving, ASiteThatSendsNoTensorsIsDropped) {
 TEST_F(Leaving, ALostPartnerEndsTheRun) {
   const StudyText text = study(kThreeParties, "act1, act2, act3", 2);
   const auto data = sites(2);
-  Crew crew(folder() / "crew", text, data, [](StudyConfig&) {});
+  Crew crew(folder() / "crew", text, data);
   crew.faults["partner"] = {Fault::Kind::kDies, 4 * 8 + 1};  // two messages a part, four parts a step: the fifth step
   const auto members = crew.work(crew.training(3));
-  EXPECT_THAT(members.at("server").error, HasSubstr("the peer is gone"));
-  EXPECT_TRUE(members.at("server").dropped.empty()) << "it is not a site that was lost";
-}
-
-TEST_F(Leaving, OtherPoliciesAreForPartiesThatHoldPartsOfRecords) {
-  const StudyText text = study(kThreeParties, "act1, act2, act3", 2);
-  for (const MissingParty policy : {MissingParty::kDropStep, MissingParty::kZero, MissingParty::kRunningMean})
-    EXPECT_THROW(Crew(folder() / "crew", text, sites(2), [&](StudyConfig& s) { s.schedule.missing_party = policy; }), Error);
+  EXPECT_THAT(members.at("server").error, HasSubstr("'partner' is lost, and schedule.missing_party is abort: the peer is gone"));
+  ASSERT_EQ(members.at("server").dropped.size(), 1u);
+  EXPECT_TRUE(members.at("server").dropped[0].starts_with("partner: "));
+  for (const std::string name : {"north", "east"}) EXPECT_NE(members.at(name).error, "") << name;
+  // Nobody can stand in for it: sites hold whole records, and all of them need it.
+  const auto other = [](StudyConfig& s) { s.schedule.missing_party = MissingParty::kDropStep; };
+  EXPECT_THROW(Crew(folder() / "other", text, data, other), Error);
 }
 
 // ---- decisions repeated ----------------------------------------------------------------------------------------------------

@@ -11,16 +11,7 @@ namespace fs = std::filesystem;
 
 void Departures::choose(const std::string& name, int epochs) {
   study = shipped(name + ".yaml");
-  shared = {"training.epochs=" + std::to_string(epochs), "training.evaluate_every=0", "privacy.mechanism=none",
-            "privacy.because=test", "connection.peers=" + key("authorised").string()};
-}
-
-void Departures::make_keys_for(const std::vector<std::string>& names) {
-  expect_exit(*start("sutura", {"keys", "generate", "server", "--folder", "keys"}), 0);
-  std::vector<std::string> command{"keys", "generate"};
-  command.insert(command.end(), names.begin(), names.end());
-  command.insert(command.end(), {"--folder", "keys", "--authorise", "keys/authorised"});
-  expect_exit(*start("sutura", command), 0);
+  shared = {"training.epochs=" + std::to_string(epochs), "training.evaluate_every=0", "privacy.mechanism=none", "privacy.because=test"};
 }
 
 void Departures::start_server_of(const Overrides& own) { crew_["server"] = start_server(own); }
@@ -28,7 +19,7 @@ void Departures::start_server_of(const Overrides& own) { crew_["server"] = start
 void Departures::start_site(const std::string& name, const Overrides& own) { crew_[name] = start_client(name, own); }
 
 void Departures::start_all(const std::vector<std::string>& names, const Overrides& own_of_server) {
-  make_keys_for(names);
+  make_keys(names);
   start_server_of(own_of_server);
   for (const std::string& n : names) start_site(n);
 }
@@ -61,11 +52,17 @@ std::vector<nlohmann::json> Departures::decisions_of(const std::string& event, c
   return found;
 }
 
-fs::path Departures::replay(const fs::path& decisions, const std::string& output, const Overrides& more) {
+fs::path Departures::write_decisions(const std::string& name, const std::vector<nlohmann::json>& lines) const {
+  std::string text;
+  for (const auto& l : lines) text += l.dump() + "\n";
+  return write(name, text);
+}
+
+fs::path Departures::replay(const fs::path& decisions, const std::string& output, const Overrides& more, int status) {
   std::vector<std::string> command{"simulate", study.string(), "--replay", decisions.string(), "--output", output};
   for (const std::string& o : server_overrides(more)) command.push_back(o);
   const auto p = start("sutura", command);
-  expect_exit(*p, 0);
+  expect_exit(*p, status);
   return folder() / output;
 }
 

@@ -12,8 +12,6 @@ class Departures : public Trial {
 
   /// A shipped study of three hospitals that train for `epochs`, without noise or evaluation until the end.
   void choose(const std::string& name, int epochs);
-  /// Keys of the server and of every name; the list of the authorised is the list of peers, too.
-  void make_keys_for(const std::vector<std::string>& names);
   /// The server; returns when it listens.
   void start_server_of(const Overrides& own = {});
   void start_site(const std::string& name, const Overrides& own = {});
@@ -27,10 +25,13 @@ class Departures : public Trial {
 
   /// Lines of a server's decisions.jsonl.
   std::vector<nlohmann::json> decisions(const std::filesystem::path& run = "out") const;
+  std::filesystem::path decisions_file() const { return output("server") / "decisions.jsonl"; }
+  /// A decisions file with these lines.
+  std::filesystem::path write_decisions(const std::string& name, const std::vector<nlohmann::json>& lines) const;
   std::vector<nlohmann::json> decisions_of(const std::string& event, const std::string& who) const;
 
-  /// `sutura simulate STUDY --replay FILE` into a folder of its own; its exit status must be 0.
-  std::filesystem::path replay(const std::filesystem::path& decisions, const std::string& output, const Overrides& more = {});
+  /// `sutura simulate STUDY --replay FILE` into a folder of its own, which must end with this exit status.
+  std::filesystem::path replay(const std::filesystem::path& decisions, const std::string& output, const Overrides& more = {}, int status = 0);
   /// Names of weight and optimizer files of these processes that differ between two runs, or that only one has.
   std::vector<std::string> different_files(const std::filesystem::path& a, const std::filesystem::path& b,
                                            const std::vector<std::string>& names) const;

@@ -16,7 +16,7 @@ class SelectionTrial : public Trial {
   void run_all() {
     make_keys();
     shared = {"training.epochs=9", "training.evaluate_every=1", "training.keep=best", "training.early_stopping.patience=2",
-              "training.early_stopping.min_delta=100", "privacy.epsilon=2000"};
+              "training.early_stopping.min_delta=100", "privacy.epsilon=2000", "data.sites=[hospital_a, hospital_b]"};
     const auto server = start_server();
     const auto a = start_client(kHospitalA);
     const auto b = start_client(kHospitalB);
