@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "tests/integration/departures.h"
+#include "tests/integration/departures/departures.h"
 
 namespace sutura::testing {
 namespace {

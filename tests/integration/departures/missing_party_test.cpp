@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "tests/integration/departures.h"
+#include "tests/integration/departures/departures.h"
 
 namespace sutura::testing {
 namespace {
@@ -24,7 +24,7 @@ class MissingParty : public Departures {
   void lose_the_laboratory(const std::string& policy) {
     choose("wdbc_vertical", kEpochs);
     shared.push_back("schedule.missing_party=" + policy);
-    start_all({"clinic", "laboratory"}, {"connection.deadline_s=4"});
+    start_all({"clinic", "laboratory"}, {"connection.deadline_s=3"});
     kill_in_the_middle("laboratory");
   }
   /// The laboratory's absence, recorded once and told in the server's summary.

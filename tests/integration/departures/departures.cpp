@@ -1,4 +1,4 @@
-#include "tests/integration/departures.h"
+#include "tests/integration/departures/departures.h"
 
 #include <csignal>
 #include <nlohmann/json.hpp>

@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/engine/executor.h"
-#include "tests/integration/departures.h"
+#include "tests/integration/departures/departures.h"
 
 namespace sutura::testing {
 namespace {
@@ -144,6 +144,22 @@ TEST_F(LateSite, TakesOverWhatIsHandedOn) {
   const auto without = run_without("without"), late = run_with_late("late");
   const std::size_t front = weights(without, "hospital_c/weights/front.safetensors");
   for (const std::string& site : kSites) EXPECT_EQ(weights(late, site + "/weights/front.safetensors"), front) << site;
+}
+
+/// Its earlier process held the newest version; the new one holds nothing.
+TEST_F(LateSite, IsHandedAgainWhatItHeldBefore) {
+  train_in_the_first_round_only("wdbc_sequential");
+  std::vector<json> lines;
+  for (const std::string& s : kSites) lines.push_back(decision("joined", s, 0));
+  const auto nobody_left = replay(write_decisions("whole.jsonl", lines), "whole");
+  json left = decision("left", kHospitalA, 0);  // when it is told the first round's figures, after the last turn
+  left["step"] = 11;
+  left["instruction"] = static_cast<int>(Between::kReport);
+  lines.insert(lines.end(), {left, decision("joined", kHospitalA, 1)});
+  const auto back = replay(write_decisions("back.jsonl", lines), "back");
+  EXPECT_EQ(decisions("back").size(), 5u);
+  for (const std::string& site : kSites)
+    EXPECT_EQ(weights(back, site + "/weights/front.safetensors"), weights(nobody_left, "hospital_c/weights/front.safetensors")) << site;
 }
 
 TEST_F(LateSite, BeginsFreshWithWhatIsItsOwn) {
