@@ -52,7 +52,7 @@ void tell_alignment(const Plan& plan, const StudyConfig& study, std::vector<Egre
     if (decides.empty() && n.kind == NodeKind::kLabels) decides = n.at;
   const std::string server = server_name(plan);
   for (std::size_t m = 0; m < ring.size(); ++m) {
-    lines.push_back({ring[m], ring[(m + 1) % ring.size()], "identifiers, blinded, before training",
+    lines.push_back({ring[m], ring[(m + 1) % ring.size()], "identifiers in blinded form, before training",
                      "blinded, and sealed: the server relays what it cannot read"});
     if (ring[m] != server) lines.push_back({ring[m], server, "identifiers that all parties have blinded", "blinded: no party can undo it alone"});
   }
@@ -72,8 +72,8 @@ void tell_figures(const Plan& plan, const StudyConfig& study, std::vector<Egress
     lines.push_back({server, everybody, "which epoch is the best, and whether training ends", clear});
   }
   if (party_name(plan, loss) != server || plan.release_once) return;
-  lines.push_back({server, everybody, "training loss and metrics of each epoch, metrics of all test records", clear});
-  if (plan.many_party >= 0) lines.push_back({server, party_name(plan, plan.many_party), "metrics of each site's test records, to that site", clear});
+  const std::string own = plan.many_party >= 0 ? ", to each site those of its own" : "";
+  lines.push_back({server, everybody, "training loss and metrics of each epoch, metrics of all test records" + own, clear});
 }
 
 }  // namespace

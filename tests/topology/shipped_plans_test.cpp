@@ -53,8 +53,8 @@ TEST_P(ShippedPlans, CompileWithoutData) {
 
 /// Kinds of the egress list that leave a party, in the words of a policy.
 std::set<std::string> listed_kinds(const Prepared& prepared, const std::string& party) {
-  const std::map<std::string, std::string> words{{"numbers", "counts"}, {"validation", "metrics"}, {"identifiers,", "alignment"},
-                                                 {"identifiers", "alignment"}, {"split", "alignment"}};
+  const std::map<std::string, std::string> words{
+      {"numbers", "counts"}, {"validation", "metrics"}, {"identifiers", "alignment"}, {"split", "alignment"}};
   std::set<std::string> kinds;
   for (const EgressLine& l : prepared.egress) {
     if (l.from != party && l.from != "every party") continue;
