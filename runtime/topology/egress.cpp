@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "runtime/topology/plan.h"
+#include "runtime/topology/told.h"
 
 namespace sutura {
 namespace {
@@ -37,6 +37,45 @@ EgressLine weights_line(const Plan& plan, const WeightsEdge& w, const std::strin
           learned_from_stored_rows(plan, w.segment) ? "computed from guarded rows alone" + with_labels : clear};
 }
 
+std::string server_name(const Plan& plan) {
+  return std::ranges::find(plan.topology.parties, Role::kServer, &PartyConfig::role)->name;
+}
+
+/// What finds the common records of party tables (docs/alignment.md).
+void tell_alignment(const Plan& plan, const StudyConfig& study, std::vector<EgressLine>& lines) {
+  std::vector<std::string> ring;
+  std::string decides = study.data.split_party;
+  for (const PartyConfig& p : plan.topology.parties)
+    if (aligns(study, p.name)) ring.push_back(p.name);
+  if (ring.empty()) return;
+  for (const NodeConfig& n : plan.topology.nodes)
+    if (decides.empty() && n.kind == NodeKind::kLabels) decides = n.at;
+  const std::string server = server_name(plan);
+  for (std::size_t m = 0; m < ring.size(); ++m) {
+    lines.push_back({ring[m], ring[(m + 1) % ring.size()], "identifiers in blinded form, before training",
+                     "blinded, and sealed: the server relays what it cannot read"});
+    if (ring[m] != server) lines.push_back({ring[m], server, "identifiers that all parties have blinded", "blinded: no party can undo it alone"});
+  }
+  lines.push_back({server, "every party", "number of records of each table, and which of the party's own are common", "UNPROTECTED"});
+  lines.push_back({decides, "every party", "split of each common record", "sealed: the server relays what it cannot read"});
+}
+
+/// Numbers and figures of records.
+void tell_figures(const Plan& plan, const StudyConfig& study, std::vector<EgressLine>& lines) {
+  if (!is_served(plan)) return;
+  const std::string server = server_name(plan), everybody = "every party", clear = "UNPROTECTED";
+  lines.push_back({everybody, server, "numbers of records per split, numeric backend, software version", clear});
+  lines.push_back({server, everybody, "numbers of records per split of every site, and which sites take part in each round", clear});
+  const int loss = plan.party_of(plan.loss_node);
+  if (tells_validation(plan, study, loss)) {
+    lines.push_back({party_name(plan, loss), server, "validation figure of each epoch, and of how many records", clear});
+    lines.push_back({server, everybody, "which epoch is the best, and whether training ends", clear});
+  }
+  if (party_name(plan, loss) != server || plan.release_once) return;
+  const std::string own = plan.many_party >= 0 ? ", to each site those of its own" : "";
+  lines.push_back({server, everybody, "training loss and metrics of each epoch, metrics of all test records" + own, clear});
+}
+
 }  // namespace
 
 std::vector<EgressLine> egress_list(const Plan& plan, const StudyConfig& study, const std::string& guard_text) {
@@ -63,22 +102,8 @@ std::vector<EgressLine> egress_list(const Plan& plan, const StudyConfig& study, 
                        e.gradient_guard == GuardKind::kRows ? guard_text : clear + codec(study.wire.gradient)});
   }
   for (const WeightsEdge& w : plan.weights) lines.push_back(weights_line(plan, w, clear, with_labels));
-  const auto& parties = plan.topology.parties;
-  const auto is_server = [](const PartyConfig& p) { return p.role == Role::kServer; };
-  if (const auto server = std::find_if(parties.begin(), parties.end(), is_server); server != parties.end()) {
-    lines.push_back(
-        {"every party", server->name, "numbers of records per split, numeric backend, software version", "UNPROTECTED"});
-    lines.push_back({server->name, "every party", "numbers of records per split of every site", "UNPROTECTED"});
-  }
-  const int loss_party = plan.party_of(plan.loss_node);
-  const bool at_server = is_server(parties[static_cast<std::size_t>(loss_party)]);
-  if (at_server && !plan.release_once)
-    lines.push_back({party_name(plan, loss_party), "every party", "training loss and metrics of each epoch", "UNPROTECTED"});
-  const bool selects = study.training.keep == Keep::kBest || study.training.patience > 0;
-  if (const auto server = std::find_if(parties.begin(), parties.end(), is_server); selects && !at_server && server != parties.end()) {
-    lines.push_back({party_name(plan, loss_party), server->name, "validation figure and number of records, each validation pass", "UNPROTECTED"});
-    lines.push_back({server->name, "every party", "which validation pass is best and whether training ends", "UNPROTECTED"});
-  }
+  tell_alignment(plan, study, lines);
+  tell_figures(plan, study, lines);
   return lines;
 }
 

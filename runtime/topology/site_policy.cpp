@@ -7,6 +7,7 @@
 #include "models/registry.h"
 #include "runtime/config/scalar.h"
 #include "runtime/topology/plan_checks.h"
+#include "runtime/topology/told.h"
 
 namespace sutura {
 namespace {
@@ -47,13 +48,11 @@ class Judge {
   }
 
   void judge_the_rest() {
-    const auto& parties = plan_.topology.parties;
-    const bool served = parties.size() > 1 && std::ranges::any_of(parties, [](const auto& p) { return p.role == Role::kServer; });
     const auto listed = [](const AllowedLine&) { return Fit::kYes; };
-    if (served) need(Carried::kCounts, "counts: numbers of records per split, backend, version", "in clear", listed);
-    if (served && plan_.party_of(plan_.loss_node) == party_ && !plan_.release_once)
+    if (is_served(plan_)) need(Carried::kCounts, "counts: numbers of records per split, backend, version", "in clear", listed);
+    if (tells_validation(plan_, study_, party_))
       need(Carried::kMetrics, "metrics: losses and figures of the records here", "in clear", listed);
-    if (study_.data.party_tables.size() > 1 && study_.data.party_tables.contains(here()))
+    if (aligns(study_, here()))
       need(Carried::kAlignment, "alignment: blinded identifiers, set sizes, splits", "blinded", listed);
   }
 

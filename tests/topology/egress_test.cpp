@@ -5,6 +5,7 @@ namespace sutura {
 namespace {
 
 using namespace sutura::testing;
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -19,8 +20,10 @@ std::vector<std::string> lines(const StudyConfig& study, const Plan& plan) {
 
 const std::string kCounts =
     "every party -> server: numbers of records per split, numeric backend, software version: UNPROTECTED";
-const std::string kSizes = "server -> every party: numbers of records per split of every site: UNPROTECTED";
-const std::string kMetrics = "server -> every party: training loss and metrics of each epoch: UNPROTECTED";
+const std::string kSizes = "server -> every party: numbers of records per split of every site, and which sites take part in each round: UNPROTECTED";
+const std::string kMetrics = "server -> every party: training loss and metrics of each epoch, metrics of all test records: UNPROTECTED";
+const std::string kMetricsOfSites =
+    "server -> every party: training loss and metrics of each epoch, metrics of all test records, to each site those of its own: UNPROTECTED";
 
 class Egress : public PlanCase {
  protected:
@@ -31,7 +34,7 @@ TEST_F(Egress, NoMechanismGivesItsReasonOnEveryLine) {
   EXPECT_THAT(lines_of(study("vanilla", std::string(kMlp) + ", cuts: [act1]", kNoPrivacy)),
               ElementsAre("hospital -> server: activation front>tail [1, 5]: UNPROTECTED, because: a test as f32",
                           "server -> hospital: gradient front>tail: UNPROTECTED, because: a test as f32",
-                          "hospital -> server: labels y: UNPROTECTED, public by declared policy", kCounts, kSizes, kMetrics));
+                          "hospital -> server: labels y: UNPROTECTED, public by declared policy", kCounts, kSizes, kMetricsOfSites));
 }
 
 TEST_F(Egress, NamesTheCodecOfEachLeg) {
@@ -49,7 +52,7 @@ TEST_F(Egress, GuardedRowsAndWhatStaysUnprotectedBesideThem) {
                           "server -> hospital: gradient front>tail: UNPROTECTED as bf16",
                           "hospital -> server: labels y: UNPROTECTED, public by declared policy",
                           "hospital -> server: weights front, every round: UNPROTECTED",
-                          "server -> hospital: weights front, every round: UNPROTECTED", kCounts, kSizes, kMetrics));
+                          "server -> hospital: weights front, every round: UNPROTECTED", kCounts, kSizes, kMetricsOfSites));
 }
 
 TEST_F(Egress, UShapedHasAGuardedGradientAndNoLabels) {
@@ -90,12 +93,45 @@ TEST_F(Egress, OnlyWhatTheServerLearnsFromStoredRowsIsCalledSo) {
   EXPECT_THAT(lines_of(s), Contains("hospital -> server: weights front, at the end: UNPROTECTED"));
 }
 
+TEST_F(Egress, WhereTheSitesHoldTheLossSelectionTellsTheirFigures) {
+  const std::string figure = "hospital -> server: validation figure of each epoch, and of how many records: UNPROTECTED";
+  const std::string verdict = "server -> every party: which epoch is the best, and whether training ends: UNPROTECTED";
+  for (const bool keeps : {false, true}) {
+    StudyConfig s = study("u_shaped", std::string(kMlp) + ", cuts: [act1, act2]", kMessageNoise);
+    EXPECT_THAT(lines_of(s), AllOf(Not(Contains(figure)), Not(Contains(verdict))));
+    s.training.keep = keeps ? Keep::kBest : Keep::kLast;
+    s.training.patience = keeps ? 0 : 3;
+    EXPECT_THAT(lines_of(s), AllOf(Contains(figure), Contains(verdict)));
+    StudyConfig v = study("vanilla", std::string(kMlp) + ", cuts: [act1]", kMessageNoise);
+    v.training.patience = 3;
+    EXPECT_THAT(lines_of(v), Not(Contains(HasSubstr("validation figure")))) << "the server has the loss and tells it anyway";
+  }
+}
+
+TEST_F(Egress, AlignmentIsListedForEveryTableAndSplits) {
+  StudyConfig s = study("vertical", kVerticalSegments, kNoPrivacy, "[cohort]");
+  EXPECT_THAT(lines_of(s), Not(Contains(HasSubstr("identifiers"))));
+  s.data.party_tables = {{"clinic", {}}, {"laboratory", {}}};
+  for (const std::string split_party : {"", "laboratory"}) {
+    s.data.split_party = split_party;
+    const auto all = lines_of(s);
+    const std::string sealed = ": blinded, and sealed: the server relays what it cannot read";
+    EXPECT_THAT(all, Contains("clinic -> laboratory: identifiers in blinded form, before training" + sealed));
+    EXPECT_THAT(all, Contains("laboratory -> clinic: identifiers in blinded form, before training" + sealed));
+    for (const char* party : {"clinic", "laboratory"})
+      EXPECT_THAT(all, Contains(party + std::string(" -> server: identifiers that all parties have blinded: blinded: no party can undo it alone")));
+    EXPECT_THAT(all, Contains("server -> every party: number of records of each table, and which of the party's own are common: UNPROTECTED"));
+    EXPECT_THAT(all, Contains((split_party.empty() ? "clinic" : split_party) +
+                              " -> every party: split of each common record: sealed: the server relays what it cannot read"));
+  }
+}
+
 TEST_F(Egress, TheServerIsCalledByItsName) {
   StudyConfig s = study("vanilla", std::string(kMlp) + ", cuts: [act1]", kNoPrivacy);
   s.topology.parties[1].name = "centre";
   for (NodeConfig& n : s.topology.nodes)
     if (n.at == "server") n.at = "centre";
-  EXPECT_THAT(lines_of(s), Contains("centre -> every party: numbers of records per split of every site: UNPROTECTED"));
+  EXPECT_THAT(lines_of(s), Contains("centre -> every party: numbers of records per split of every site, and which sites take part in each round: UNPROTECTED"));
 }
 
 TEST_F(Egress, NothingLeavesALocalStudy) {

@@ -192,7 +192,10 @@ TEST_F(SitePolicyTest, CutsOfSegmentsByThemselvesAndBehindJoins) {
 TEST_F(SitePolicyTest, CountsMetricsAndAlignmentAreListedToo) {
   EXPECT_THAT(refused(policy(std::string(kRows) + kLabels), vanilla()),
               HasSubstr("\n  counts: numbers of records per split, backend, version, in clear: no line of FILE allows it"));
-  EXPECT_THAT(refused(policy(std::string(kRows) + kCounts), u_shaped()),
+  EXPECT_EQ(refused(policy(std::string(kRows) + kCounts), u_shaped()), "") << "figures stay where the records are";
+  StudyConfig selects = u_shaped();
+  selects.training.patience = 3;
+  EXPECT_THAT(refused(policy(std::string(kRows) + kCounts), selects),
               HasSubstr("\n  metrics: losses and figures of the records here, in clear: no line of FILE allows it"));
   StudyConfig s = study("vertical", kVerticalSegments, kMessageNoise, "[cohort]");
   const Plan plan = compiled(s);
