@@ -77,7 +77,9 @@ void FileDescriptor::reset() {
 }
 
 DelayPipe::DelayPipe(int from, int to, const Line& line)
-    : from_(from), to_(to), line_(line),
+    : from_(from),
+      to_(to),
+      line_(line),
       capacity_(kSlack + static_cast<std::size_t>(
                              std::ceil(line.bytes_per_second * std::chrono::duration<double>(2 * line.one_way).count()))) {}
 

@@ -1,7 +1,7 @@
 // A TCP proxy with the delay and the rate of a wide area network. Prints where it listens, and at the end what it forwarded.
-#include <CLI/CLI.hpp>
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <CLI/CLI.hpp>
 
 #include <iostream>
 
@@ -26,8 +26,9 @@ sutura::FileDescriptor stop_signals() {
 
 int main(int argc, char** argv) {
   using namespace sutura;
-  CLI::App app{"sutura-delay-proxy: forwards TCP connections with the delay and the rate of a wide area network, each direction "
-               "of each connection by itself; ends on SIGTERM or SIGINT."};
+  CLI::App app{
+      "sutura-delay-proxy: forwards TCP connections with the delay and the rate of a wide area network, each direction "
+      "of each connection by itself; ends on SIGTERM or SIGINT."};
   std::string listen = "127.0.0.1:0", to;
   double rtt_ms = 80.0, mbit = 100.0;
   app.add_option("--listen", listen, "HOST:PORT to listen on; port 0: any free one, which is printed")->capture_default_str();
@@ -35,7 +36,9 @@ int main(int argc, char** argv) {
   app.add_option("--rtt-ms", rtt_ms, "round trip time in milliseconds; half of it in each direction")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 60000.0));
-  app.add_option("--mbit", mbit, "rate of each direction in Mbit/s (10^6 bits)")->capture_default_str()->check(CLI::Range(0.001, 1e6));
+  app.add_option("--mbit", mbit, "rate of each direction in Mbit/s (10^6 bits)")
+      ->capture_default_str()
+      ->check(CLI::Range(0.001, 1e6));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -45,11 +48,11 @@ int main(int argc, char** argv) {
     const FileDescriptor stop = stop_signals();
     const Line line{std::chrono::nanoseconds(static_cast<std::int64_t>(rtt_ms * 5e5)), mbit * 125000.0};
     DelayProxy proxy(listen, to, line);
-    std::cout << "listening on " << listen.substr(0, listen.rfind(':')) << ':' << proxy.port() << "; to " << to << ", RTT " << rtt_ms
-              << " ms, " << mbit << " Mbit/s each way" << std::endl;
+    std::cout << "listening on " << listen.substr(0, listen.rfind(':')) << ':' << proxy.port() << "; to " << to << ", RTT "
+              << rtt_ms << " ms, " << mbit << " Mbit/s each way" << std::endl;
     proxy.run(stop.get());
-    std::cout << "forwarded " << proxy.bytes_up() << " bytes up, " << proxy.bytes_down() << " bytes down, "
-              << proxy.connections() << " connections" << std::endl;
+    std::cout << "forwarded " << proxy.bytes_up() << " bytes up, " << proxy.bytes_down() << " bytes down, " << proxy.connections()
+              << " connections" << std::endl;
     return 0;
   } catch (const Error& e) {
     std::cerr << "error: " << e.what() << std::endl;

@@ -1,6 +1,7 @@
 """Our programs as scripts/bench runs them: keys, pictures, a server and its clients as processes, and a slow line between them."""
 import contextlib
 import json
+import os
 import pathlib
 import random
 import re
@@ -14,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = ROOT / "build" / "release" / "bin"
 ALLOW_LIST = ROOT / "configs" / "egress" / "research_clear.yaml"  # random pictures
 LONGEST_RUN = 1200  # seconds
+ALLOW_LIST = ROOT / "configs" / "egress" / "research_clear.yaml"  # the pictures are random
 
 
 def need(*programs, folder=BIN):
@@ -58,7 +60,8 @@ class Running:
         self.name = pathlib.Path(command[0]).name
         self.log = log
         with open(log, "wb") as out:
-            self.process = subprocess.Popen([str(c) for c in command], stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen([str(c) for c in command], stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+                                            env=os.environ | {"SUTURA_EGRESS": str(ALLOW_LIST)})
 
     def __enter__(self):
         return self

@@ -330,8 +330,7 @@ TEST(DelayProxy, RefusesWhatIsNoAddressAndNoLine) {
 }
 
 TEST_F(Proxy, TheProgramSaysWhereItListensAndEndsOnATerm) {
-  testing::Process program({std::string(SUTURA_BIN_DIR) + "/sutura-delay-proxy", "--to", echo_.address(), "--rtt-ms", "2"},
-                           "/");
+  testing::Process program({std::string(SUTURA_BIN_DIR) + "/sutura-delay-proxy", "--to", echo_.address(), "--rtt-ms", "2"}, "/");
   ASSERT_TRUE(program.says("listening on 127.0.0.1:")) << program.err();
   const std::string line = program.out();
   const FileDescriptor fd = sutura::dial(static_cast<std::uint16_t>(std::stoi(line.substr(line.find(':') + 1))));

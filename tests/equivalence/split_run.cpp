@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/random/philox.h"
@@ -106,6 +107,16 @@ SiteData without_record(const SiteData& site, std::int64_t index) {
 std::vector<double> Trained::losses() const {
   std::vector<double> all;
   for (const EpochRecord& r : result.epochs) all.push_back(r.train_loss.value_or(std::nan("")));
+  return all;
+}
+
+std::vector<double> Trained::losses_of(const std::string& process) const {
+  std::vector<double> all;
+  std::ifstream lines(output / process / "metrics.jsonl");
+  for (std::string line; std::getline(lines, line);) {
+    const auto loss = nlohmann::json::parse(line).at("train_loss");
+    all.push_back(loss.is_null() ? std::nan("") : loss.get<double>());
+  }
   return all;
 }
 

@@ -27,6 +27,8 @@ struct Trained {
   std::filesystem::path output;           ///< one folder per process, while the test runs
 
   std::vector<double> losses() const;
+  /// Mean training loss of each epoch as this process wrote it; NaN where it knows none.
+  std::vector<double> losses_of(const std::string& process) const;
   /// The weights of all files as one network. Fails the test where two files hold the same name.
   Weights weights() const;
 };

@@ -91,6 +91,12 @@ struct Copy {
     }
     return w;
   }
+  Weights state() const {
+    Weights w;
+    for (const auto& [name, tensor] : optimizer->state()) w.emplace(name, tensor->clone());
+    w.emplace("steps", Tensor::from({1}, std::vector<float>{static_cast<float>(optimizer->steps())}));
+    return w;
+  }
 };
 
 void average(std::vector<Copy>& copies, const std::vector<SiteData>& sites, RoundEnd how) {
@@ -114,17 +120,14 @@ std::vector<Copy> copies_of(const OracleSegment& segment, std::size_t sites, con
   return copies;
 }
 
-std::vector<Weights> weights_of(const std::vector<Copy>& copies) {
-  std::vector<Weights> all;
-  for (const Copy& c : copies) all.push_back(c.weights());
-  return all;
-}
-
-/// Weights cannot be copied, so no initialiser list.
-std::vector<Weights> only(Weights weights) {
-  std::vector<Weights> one;
-  one.push_back(std::move(weights));
-  return one;
+/// Adds one segment's copies to the result.
+void add_copies(OracleResult& result, const std::vector<Copy>& copies) {
+  auto& weights = result.copies.emplace_back();
+  auto& states = result.optimizers.emplace_back();
+  for (const Copy& c : copies) {
+    weights.push_back(c.weights());
+    states.push_back(c.state());
+  }
 }
 
 Pass pass_of(const OracleSchedule& s, const Slice& p) {
@@ -156,13 +159,16 @@ OracleResult train_straight(std::vector<OracleSegment> segments, const std::vect
   };
 
   OracleResult result;
+  result.site_losses.resize(sites.size());
   const auto per_epoch = static_cast<std::int64_t>(slices_of(sites, s, 0).size());
   for (std::int64_t epoch = 0; epoch < s.epochs; ++epoch) {
     double sum = 0.0;
+    std::vector<double> site_sums(sites.size());
     std::int64_t seen = 0, index = epoch * per_epoch;
     for (const StepSlices& step : slices_of(sites, s, epoch)) {
       const std::int64_t records = records_in(step);
       double mean = 0.0;
+      std::vector<double> site_means(sites.size());
       for (const Slice& p : step) {
         const Batch batch = batch_of(sites[p.site], p, s, epoch);
         std::vector<Saved> saved(segments.size());
@@ -170,7 +176,9 @@ OracleResult train_straight(std::vector<OracleSegment> segments, const std::vect
         for (std::size_t g = 0; g < segments.size(); ++g)
           x = segments[g].network.forward(ctx, copy(g, p.site).params, std::move(x), saved[g], pass_of(s, p));
         Tensor grad;
-        mean += loss->evaluate(ctx, x, batch.labels, 1.0 / static_cast<double>(records), grad);
+        const double part = loss->evaluate(ctx, x, batch.labels, 1.0 / static_cast<double>(records), grad);
+        mean += part;
+        site_means[p.site] += part;
         for (std::size_t g = segments.size(); g-- > 0;)
           grad = segments[g].network.backward(ctx, copy(g, p.site).params, saved[g], std::move(grad),
                                               g > 0 ? InputGrad::kNeeded : InputGrad::kNotNeeded);
@@ -182,13 +190,17 @@ OracleResult train_straight(std::vector<OracleSegment> segments, const std::vect
               std::any_of(step.begin(), step.end(), [&](const Slice& p) { return copies.size() == 1 || p.site == k; });
           if (took_part) copies[k].step(ctx, rate);
         }
+      ++result.steps;
       sum += mean * static_cast<double>(records);
+      for (std::size_t k = 0; k < sites.size(); ++k) site_sums[k] += site_means[k] * static_cast<double>(records);
       seen += records;
     }
     result.losses.push_back(sum / static_cast<double>(seen));
+    for (std::size_t k = 0; k < sites.size(); ++k)
+      result.site_losses[k].push_back(site_sums[k] / static_cast<double>(sites[k].train.size()));
     for (std::size_t g = 0; g < segments.size(); ++g) average(all[g], sites, segments[g].round_end);
   }
-  for (const std::vector<Copy>& copies : all) result.copies.push_back(weights_of(copies));
+  for (const std::vector<Copy>& copies : all) add_copies(result, copies);
   return result;
 }
 
@@ -196,7 +208,9 @@ OracleResult train_merged(OracleSegment front, OracleSegment tail, const std::ve
   Context ctx(Backend::kReference);
   const auto loss = make_loss(LossKind::kBinaryCrossEntropy, s.class_weights);
   std::vector<Copy> fronts = copies_of(front, sites.size(), s);
-  Copy server(tail.network, s);
+  std::vector<Copy> tails;
+  tails.emplace_back(tail.network, s);
+  Copy& server = tails[0];
   OracleResult result;
   const auto per_epoch = static_cast<std::int64_t>(slices_of(sites, s, 0).size());
   for (std::int64_t epoch = 0; epoch < s.epochs; ++epoch) {
@@ -240,38 +254,79 @@ OracleResult train_merged(OracleSegment front, OracleSegment tail, const std::ve
     result.losses.push_back(sum / static_cast<double>(seen));
     average(fronts, sites, front.round_end);
   }
-  result.copies.push_back(weights_of(fronts));
-  result.copies.push_back(only(server.weights()));
+  add_copies(result, fronts);
+  add_copies(result, tails);
   return result;
 }
 
-OracleResult train_vertical(Network first, Network second, Network tail, std::int64_t columns, const SiteData& site,
+namespace {
+
+/// Columns [from, to) of rows.
+Tensor columns_of(const Tensor& x, std::int64_t from, std::int64_t to) {
+  Tensor y({x.shape()[0], to - from});  // [n, to - from]
+  for (std::int64_t i = 0; i < x.shape()[0]; ++i)
+    for (std::int64_t j = from; j < to; ++j)
+      y.f32()[static_cast<std::size_t>(i * (to - from) + j - from)] = x.f32()[static_cast<std::size_t>(i * x.shape()[1] + j)];
+  return y;
+}
+
+/// z = [e_1 .. e_K], sum e_k, sum e_k / K or max e_k with holders from left to right.
+Tensor joined(JoinKind kind, const std::vector<Tensor>& e) {
+  const std::int64_t n = e[0].shape()[0];
+  std::int64_t width = 0;
+  for (const Tensor& t : e) width = kind == JoinKind::kConcat ? width + t.shape()[1] : t.shape()[1];
+  Tensor z({n, width});
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (kind == JoinKind::kConcat) {
+      auto out = static_cast<std::size_t>(i * width);
+      for (const Tensor& t : e)
+        for (std::int64_t j = 0; j < t.shape()[1]; ++j) z.f32()[out++] = t.f32()[static_cast<std::size_t>(i * t.shape()[1] + j)];
+      continue;
+    }
+    for (std::int64_t j = 0; j < width; ++j) {
+      const auto at = static_cast<std::size_t>(i * width + j);
+      float v = e[0].f32()[at];
+      for (std::size_t k = 1; k < e.size(); ++k) v = kind == JoinKind::kMax ? std::max(v, e[k].f32()[at]) : v + e[k].f32()[at];
+      z.f32()[at] = kind == JoinKind::kMean ? v / static_cast<float>(e.size()) : v;
+    }
+  }
+  return z;
+}
+
+/// dL/de_k: the slice of g, g, g / K, or g where e_k is the first of the largest.
+Tensor joined_gradient(JoinKind kind, const std::vector<Tensor>& e, std::size_t k, const Tensor& g) {
+  if (kind == JoinKind::kConcat) {
+    std::int64_t from = 0;
+    for (std::size_t i = 0; i < k; ++i) from += e[i].shape()[1];
+    return columns_of(g, from, from + e[k].shape()[1]);
+  }
+  Tensor grad = g.clone();
+  for (std::size_t i = 0; i < grad.f32().size(); ++i) {
+    float& v = grad.f32()[i];
+    if (kind == JoinKind::kMean) v /= static_cast<float>(e.size());
+    if (kind != JoinKind::kMax) continue;
+    std::size_t first = 0;
+    for (std::size_t j = 1; j < e.size(); ++j)
+      if (e[j].f32()[i] > e[first].f32()[i]) first = j;
+    if (first != k) v = 0.0f;
+  }
+  return grad;
+}
+
+}  // namespace
+
+OracleResult train_vertical(std::vector<OracleHolder> holders, JoinKind join, std::vector<Network> chain, const SiteData& site,
                             const OracleSchedule& s) {
   Context ctx(Backend::kReference);
   const auto loss = make_loss(LossKind::kBinaryCrossEntropy, s.class_weights);
-  Copy a(first, s), b(second, s), server(tail, s);
+  std::vector<std::vector<Copy>> fronts, rest;  // one copy each
+  for (const OracleHolder& h : holders) fronts.emplace_back().emplace_back(h.front, s);
+  for (const Network& n : chain) rest.emplace_back().emplace_back(n, s);
   const std::vector<SiteData> sites = [&] {
     std::vector<SiteData> one;
     one.push_back(borrowed(site));
     return one;
   }();
-  // Column ranges by hand: the widths are those of the records, and of the fronts' outputs.
-  const auto part = [](const Tensor& x, std::int64_t from, std::int64_t to) {
-    Tensor y({x.shape()[0], to - from});  // [n, to - from]
-    for (std::int64_t i = 0; i < x.shape()[0]; ++i)
-      for (std::int64_t j = from; j < to; ++j)
-        y.f32()[static_cast<std::size_t>(i * (to - from) + j - from)] = x.f32()[static_cast<std::size_t>(i * x.shape()[1] + j)];
-    return y;
-  };
-  const auto beside = [](const Tensor& x, const Tensor& z) {
-    Tensor y({x.shape()[0], x.shape()[1] + z.shape()[1]});  // [n, dx + dz]
-    std::size_t out = 0;
-    for (std::int64_t i = 0; i < x.shape()[0]; ++i)
-      for (const Tensor* t : {&x, &z})
-        for (std::int64_t j = 0; j < t->shape()[1]; ++j)
-          y.f32()[out++] = t->f32()[static_cast<std::size_t>(i * t->shape()[1] + j)];
-    return y;
-  };
   OracleResult result;
   const auto per_epoch = static_cast<std::int64_t>(slices_of(sites, s, 0).size());
   for (std::int64_t epoch = 0; epoch < s.epochs; ++epoch) {
@@ -282,25 +337,36 @@ OracleResult train_vertical(Network first, Network second, Network tail, std::in
       double mean = 0.0;
       for (const Slice& p : step) {
         const Batch batch = batch_of(site, p, s, epoch);
-        const std::int64_t width = batch.features.shape()[1];
-        Saved sa, sb, st;
-        const Tensor za = first.forward(ctx, a.params, part(batch.features, 0, columns), sa, pass_of(s, p));
-        const Tensor zb = second.forward(ctx, b.params, part(batch.features, columns, width), sb, pass_of(s, p));
-        const Tensor out = tail.forward(ctx, server.params, beside(za, zb), st, pass_of(s, p));
+        std::vector<Saved> front_saved(holders.size()), saved(chain.size());
+        std::vector<Tensor> e;
+        std::int64_t column = 0;
+        for (std::size_t k = 0; k < holders.size(); ++k) {
+          e.push_back(holders[k].front.forward(ctx, fronts[k][0].params,
+                                               columns_of(batch.features, column, column + holders[k].columns), front_saved[k],
+                                               pass_of(s, p)));
+          column += holders[k].columns;
+        }
+        Tensor x = joined(join, e);
+        for (std::size_t g = 0; g < chain.size(); ++g)
+          x = chain[g].forward(ctx, rest[g][0].params, std::move(x), saved[g], pass_of(s, p));
         Tensor grad;
-        mean += loss->evaluate(ctx, out, batch.labels, 1.0 / static_cast<double>(records), grad);
-        grad = tail.backward(ctx, server.params, st, std::move(grad), InputGrad::kNeeded);
-        const std::int64_t cut = za.shape()[1];
-        first.backward(ctx, a.params, sa, part(grad, 0, cut), InputGrad::kNotNeeded);
-        second.backward(ctx, b.params, sb, part(grad, cut, grad.shape()[1]), InputGrad::kNotNeeded);
+        mean += loss->evaluate(ctx, x, batch.labels, 1.0 / static_cast<double>(records), grad);
+        for (std::size_t g = chain.size(); g-- > 0;)
+          grad = chain[g].backward(ctx, rest[g][0].params, saved[g], std::move(grad), InputGrad::kNeeded);
+        for (std::size_t k = 0; k < holders.size(); ++k)
+          holders[k].front.backward(ctx, fronts[k][0].params, front_saved[k], joined_gradient(join, e, k, grad),
+                                    InputGrad::kNotNeeded);
       }
       const double rate = rate_at(s.rate, index++, s.epochs * per_epoch, per_epoch);
-      for (Copy* c : {&a, &b, &server}) c->step(ctx, rate);
+      for (auto* all : {&fronts, &rest})
+        for (std::vector<Copy>& copies : *all) copies[0].step(ctx, rate);
+      ++result.steps;
       sum += mean * static_cast<double>(records);
     }
     result.losses.push_back(sum / static_cast<double>(site.train.size()));
   }
-  for (const Copy* c : {&a, &b, &server}) result.copies.push_back(only(c->weights()));
+  for (const auto* all : {&fronts, &rest})
+    for (const std::vector<Copy>& copies : *all) add_copies(result, copies);
   return result;
 }
 

@@ -12,7 +12,8 @@
 /// messages, no executor, no step planner. Networks must be without dropout, whose masks hang on the step's number.
 namespace sutura::testing {
 
-/// One copy of the weights for all sites, or one per site.
+/// One copy of weights and optimizer for all sites, or one per site. A segment that is handed from site to site is one copy: who
+/// holds it makes no difference to what it learns.
 enum class Copies { kOne, kPerSite };
 /// Round end: nothing, the mean by training records (McMahan et al. 2017, algorithm 1), or a plain mean (negative control).
 enum class RoundEnd { kNothing, kMeanBySamples, kPlainMean };
@@ -35,8 +36,11 @@ struct OracleSchedule {
 };
 
 struct OracleResult {
-  std::vector<double> losses;                ///< mean over the records of each epoch
-  std::vector<std::vector<Weights>> copies;  ///< [segment][copy]
+  std::vector<double> losses;                    ///< mean over the records of each epoch
+  std::vector<std::vector<double>> site_losses;  ///< [site]: the same over each site's own records
+  std::vector<std::vector<Weights>> copies;      ///< [segment][copy]
+  std::vector<std::vector<Weights>> optimizers;  ///< [segment][copy]: the optimizer's tensors by name, and "steps"
+  std::int64_t steps = 0;                        ///< updates, over all epochs
 };
 
 /// The settings that StudyText writes into a study.
@@ -46,8 +50,13 @@ OracleSchedule schedule_of(const StudyText& text, Visit visit = Visit::kTogether
 OracleResult train_straight(std::vector<OracleSegment> segments, const std::vector<SiteData>& sites, const OracleSchedule& s);
 /// The same for [front per site, shared tail] with one tail pass over the concatenated activations of a step.
 OracleResult train_merged(OracleSegment front, OracleSegment tail, const std::vector<SiteData>& sites, const OracleSchedule& s);
-/// Two fronts on the first `columns` features and on the rest, their rows side by side into the tail; one site.
-OracleResult train_vertical(Network first, Network second, Network tail, std::int64_t columns, const SiteData& site,
+/// One holder of `columns` features of every record; holders lie side by side in the order given.
+struct OracleHolder {
+  Network front;
+  std::int64_t columns = 0;
+};
+/// A front per holder, a join of their rows, and a chain behind it; one site. Copies in this order.
+OracleResult train_vertical(std::vector<OracleHolder> holders, JoinKind join, std::vector<Network> chain, const SiteData& site,
                             const OracleSchedule& s);
 
 }  // namespace sutura::testing

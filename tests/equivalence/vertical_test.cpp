@@ -45,8 +45,12 @@ Network tail() {
 }
 
 OracleResult oracle(const StudyText& text, const SiteData& site) {
-  return train_vertical(linear_then("clinic_", 5, "gelu", 4), linear_then("laboratory_", 3, "relu", 2), tail(), 4, site,
-                        schedule_of(text));
+  std::vector<OracleHolder> holders;
+  holders.push_back({linear_then("clinic_", 5, "gelu", 4), 4});
+  holders.push_back({linear_then("laboratory_", 3, "relu", 2), 2});
+  std::vector<Network> chain;
+  chain.push_back(tail());
+  return train_vertical(std::move(holders), JoinKind::kConcat, std::move(chain), site, schedule_of(text));
 }
 
 class Vertical : public SplitRun, public ::testing::WithParamInterface<std::int64_t> {};
