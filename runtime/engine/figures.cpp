@@ -1,5 +1,6 @@
 #include "runtime/engine/figures.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "runtime/engine/exchange.h"
@@ -39,8 +40,12 @@ std::optional<double> gathered(Executor& executor, std::int64_t epoch) {
       const json j = report_of_client(executor, party, l, "an epoch's figure");
       if (!is_figure(j, epoch)) throw PeerLost(Errc::kProtocol, "the report of an epoch's figure is not one");
       if (!j.contains("figure") || !j["figure"].is_number() || !j.contains("records") || !j["records"].is_number_unsigned()) continue;
-      sum += j["figure"].get<double>() * j["records"].get<double>();
-      records += j["records"].get<std::int64_t>();
+      // Weighted by what the site told when it joined: nobody decides alone by claiming more records.
+      const std::int64_t told = executor.setup().planner.sizes()[l].validation;
+      if (j["records"].get<std::uint64_t>() != static_cast<std::uint64_t>(told) || !std::isfinite(j["figure"].get<double>()))
+        throw PeerLost(Errc::kProtocol, "an epoch's figure is of other records than the site told, or not finite");
+      sum += j["figure"].get<double>() * static_cast<double>(told);
+      records += told;
     } catch (const PeerLost& lost) {
       if (!many) throw;
       executor.drop(l, lost);
@@ -65,8 +70,8 @@ Verdict follow_server(Executor& executor, EpochRecord& r) {
               j["stop"].is_boolean(),
           Errc::kProtocol, "the server's report is not one of this epoch");
   if (server_holds_loss(executor.setup().plan)) {
-    require(j.contains("train_loss") && j["train_loss"].is_number(), Errc::kProtocol, "the server's report has no training loss");
-    r.train_loss = j["train_loss"].get<double>();
+    require(!j.contains("train_loss") || j["train_loss"].is_number(), Errc::kProtocol, "the server's training loss is not a number");
+    if (j.contains("train_loss")) r.train_loss = j["train_loss"].get<double>();  // absent: every step of the epoch was dropped
     if (j.contains("validation")) r.validation = evaluation_from_json(j["validation"]);
   }
   return {j["best"].get<bool>(), j["stop"].get<bool>()};

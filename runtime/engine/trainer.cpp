@@ -130,7 +130,7 @@ class Run {
     r.epoch = epoch;
     r.seconds = seconds_since(start);
     r.records = records_;
-    if (holds_loss_) r.train_loss = loss_ / static_cast<double>(std::max<std::int64_t>(1, records_));  // over the records that ran here
+    if (holds_loss_ && records_ > 0) r.train_loss = loss_ / static_cast<double>(records_);  // over the records that ran here
     result_.seconds += r.seconds;
     result_.records += records_;
     return r;

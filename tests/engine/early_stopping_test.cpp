@@ -230,7 +230,7 @@ TEST_F(Selecting, AnAucOfOneClassEndsTheRun) {
 
 TEST_F(Selecting, WhatTheSelectionSendsIsOnTheEgressList) {
   const auto list = [&](const FitCase& c, const std::string& more) { return egress_text(train(c, 1, more).prepared->egress); };
-  const std::string figure = "validation figure and number of records", verdict = "which validation pass is best";
+  const std::string figure = "validation figure of each epoch", verdict = "which epoch is the best";
   EXPECT_THAT(list(fit_case("loss_at_each_site"), ", keep: best"), ::testing::AllOf(HasSubstr(figure), HasSubstr(verdict)));
   EXPECT_THAT(list(fit_case("loss_at_one_client"), ", keep: best"), HasSubstr("clinic      -> server       " + figure));
   EXPECT_THAT(list(fit_case("loss_at_each_site"), ""), Not(HasSubstr(figure)));
