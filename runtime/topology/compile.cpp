@@ -172,7 +172,8 @@ std::vector<std::string> Plan::instances(int party) const {
 Plan compile(const StudyConfig& study, const Segments& segments, const std::vector<Shape>& feature_rows) {
   Plan plan;
   plan.topology = study.topology;
-  plan.aligned = !study.data.party_tables.empty();
+  const bool served = std::ranges::any_of(plan.topology.parties, [](const PartyConfig& p) { return p.role == Role::kServer; });
+  plan.aligned = served && !study.data.party_tables.empty();
   plan.release_once = study.privacy.mechanism == Mechanism::kRows && study.privacy.regime == Regime::kReleaseOnce;
   for (std::size_t p = 0; p < study.topology.parties.size(); ++p)
     if (study.topology.parties[p].count == Count::kMany) {

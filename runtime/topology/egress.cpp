@@ -43,6 +43,7 @@ std::string server_name(const Plan& plan) {
 
 /// What finds the common records of party tables (docs/alignment.md).
 void tell_alignment(const Plan& plan, const StudyConfig& study, std::vector<EgressLine>& lines) {
+  if (!is_served(plan)) return;  // one place with all files: nothing has to be found
   std::vector<std::string> ring;
   std::string decides = study.data.split_party;
   for (const PartyConfig& p : plan.topology.parties)

@@ -196,6 +196,15 @@ TEST_F(CompareParties, PooledIsTheJointRunWithoutItsGuards) {
   EXPECT_NE(value(noisy, "all parties", "auc", "joint"), value(clear, "all parties", "auc", "joint"));
 }
 
+TEST_F(CompareParties, WithFilesOfTheirOwnAreAlignedAndComparedToo) {
+  const json j = run({"compare", shipped("wdbc_vertical.yaml").string(), "training.epochs=2", "--json", "--quiet", "--output", "aligned"});
+  ASSERT_EQ(j.at("rows").size(), 3U) << "two parties and all of them";
+  for (const json& row : j.at("rows")) {
+    EXPECT_GT(row.at("test").get<double>(), 0.0);
+    EXPECT_LT(row.at("train").get<double>() + row.at("test").get<double>(), 521.0) << "520 patients are common";
+  }
+}
+
 TEST_F(CompareParties, FoldsArePooledBeforeTheFigureIsTaken) {
   const auto path = vertical();
   // Another split stands in for each fold, so that the expectation needs nothing of the splitter.

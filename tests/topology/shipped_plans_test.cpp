@@ -80,10 +80,11 @@ std::set<std::string> demanded_kinds(const Prepared& prepared, int party) {
 
 TEST_P(ShippedPlans, AskAPolicyForExactlyWhatTheyListAsLeaving) {
   for (const std::vector<std::string>& more : {std::vector<std::string>{}, {"training.early_stopping={patience: 3}"}}) {
+    std::optional<LoadedStudy> study;  // `prepared` refers to it
     std::optional<Prepared> prepared;
     try {
-      const LoadedStudy study = load_study(GetParam(), more);
-      prepared.emplace(prepare(study, feature_rows(study.config, nullptr)));
+      study.emplace(load_study(GetParam(), more));
+      prepared.emplace(prepare(*study, feature_rows(study->config, nullptr)));
     } catch (const Error&) {
       ASSERT_FALSE(more.empty());
       continue;  // early stopping needs validation records and epochs: not all studies have them
