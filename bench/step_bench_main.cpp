@@ -52,7 +52,7 @@ int run(const Arguments& a) {
     loss->evaluate(ctx, y, labels, 1.0 / static_cast<double>(a.batch), grad);
     net.backward(ctx, params, saved, std::move(grad), InputGrad::kNotNeeded);
     optimizer->step(ctx, params, 0.01);
-    params.zero_grads();
+    params.zero_grads(ctx);
   };
   for (int i = 0; i < 3; ++i) once();  // primitives are made on first use
   const auto start = std::chrono::steady_clock::now();
