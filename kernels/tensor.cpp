@@ -7,10 +7,17 @@
 #include <string>
 
 #include "core/error.h"
+#include "kernels/device_stream.h"
 
 namespace sutura {
 
-void Tensor::Free::operator()(void* p) const { std::free(p); }
+void Tensor::Free::operator()(void* p) const {
+  switch (kind) {
+    case Kind::kHost: return std::free(p);
+    case Kind::kPinned: return stream->runtime().release_pinned(p);
+    case Kind::kDevice: return stream->give(p);
+  }
+}
 
 Tensor::Tensor(const Shape& shape, DType dtype) : shape_(shape), dtype_(dtype) {
   constexpr std::size_t kAlign = 64;
@@ -48,8 +55,63 @@ Tensor Tensor::borrow(void* data, const Shape& shape, DType dtype) {
   return t;
 }
 
+Tensor Tensor::borrow(const Tensor& other) {
+  Tensor t = part(other, 0, other.shape_);
+  t.half_ = other.half_;
+  return t;
+}
+
+Tensor Tensor::part(const Tensor& other, std::int64_t offset, const Shape& shape) {
+  return carve(other, static_cast<std::size_t>(offset) * size_bytes(other.dtype_), shape, other.dtype_);
+}
+
+Tensor Tensor::carve(const Tensor& other, std::size_t offset_bytes, const Shape& shape, DType dtype) {
+  Tensor t;
+  t.stream_ = other.stream_;
+  t.data_ = other.data_ == nullptr ? nullptr : static_cast<std::byte*>(other.data_) + offset_bytes;
+  t.shape_ = shape;
+  t.dtype_ = dtype;
+  t.place_ = other.place_;
+  return t;
+}
+
+Tensor Tensor::on_device(std::shared_ptr<DeviceStream> stream, const Shape& shape, DType dtype) {
+  Tensor t;
+  t.shape_ = shape;
+  t.dtype_ = dtype;
+  t.place_ = Place::kDevice;
+  t.stream_ = std::move(stream);
+  t.owned_ = std::unique_ptr<void, Free>(t.stream_->take(t.bytes_size()), Free(Free::Kind::kDevice, t.stream_.get()));
+  t.data_ = t.owned_.get();
+  return t;
+}
+
+Tensor Tensor::pinned(std::shared_ptr<DeviceStream> stream, const Shape& shape, DType dtype) {
+  Tensor t;
+  t.shape_ = shape;
+  t.dtype_ = dtype;
+  t.stream_ = std::move(stream);
+  t.owned_ = std::unique_ptr<void, Free>(t.stream_->runtime().allocate_pinned(std::max<std::size_t>(t.bytes_size(), 1)),
+                                         Free(Free::Kind::kPinned, t.stream_.get()));
+  t.data_ = t.owned_.get();
+  return t;
+}
+
+void Tensor::check_host() const {
+  require(place_ == Place::kHost, Errc::kInternal, "values in a device's memory were used on the host");
+}
+ByteSpan Tensor::bytes() const {
+  check_host();
+  return {static_cast<const std::byte*>(data_), bytes_size()};
+}
+std::span<std::byte> Tensor::bytes() {
+  check_host();
+  return {static_cast<std::byte*>(data_), bytes_size()};
+}
+
 void Tensor::check_type(DType wanted) const {
   require(data_ != nullptr, Errc::kInvalidArgument, "an empty tensor was read");
+  check_host();
   if (wanted != dtype_)
     throw Error(Errc::kInvalidArgument, "a tensor of " + std::string(name(dtype_)) + " was read as " + std::string(name(wanted)));
 }
@@ -65,9 +127,21 @@ std::span<const float> Tensor::f32() const {
 
 Tensor Tensor::clone() const {
   if (!defined()) return {};
+  check_host();
   Tensor t(shape_, dtype_);
   std::memcpy(t.data_, data_, bytes_size());
   return t;
+}
+
+void Tensor::copy_to(Tensor& host) const {
+  require(host.place_ == Place::kHost && host.shape_ == shape_ && host.dtype_ == dtype_, Errc::kInternal,
+          "values are copied into host memory of their own shape and type");
+  if (place_ == Place::kHost) {
+    std::memcpy(host.data_, data_, bytes_size());
+    return;
+  }
+  stream_->runtime().copy_to_host(stream_->stream(), host.data_, data_, bytes_size());
+  stream_->runtime().synchronise(stream_->stream());
 }
 
 Tensor Tensor::reshaped(const Shape& shape) && {
@@ -80,8 +154,7 @@ Tensor Tensor::reshaped(const Shape& shape) && {
 Tensor Tensor::rows(std::int64_t begin, std::int64_t count) const {
   require(shape_.rank() >= 1 && begin >= 0 && count >= 0 && begin <= shape_[0] && count <= shape_[0] - begin, Errc::kShapeMismatch,
           "rows outside " + shape_.text());
-  const auto stride = static_cast<std::size_t>(shape_.row_elements()) * size_bytes(dtype_);
-  return borrow(static_cast<std::byte*>(data_) + static_cast<std::size_t>(begin) * stride, shape_.with_batch(count), dtype_);
+  return part(*this, begin * shape_.row_elements(), shape_.with_batch(count));
 }
 
 Tensor gather_rows(const Tensor& from, std::span<const std::int64_t> index) {

@@ -44,11 +44,12 @@ ParamStore Network::make_params(std::uint64_t seed) const {
 }
 
 Tensor Network::forward(Context& ctx, const ParamStore& params, Tensor x, Saved& saved, const Pass& pass) const {
+  x = ctx.here(std::move(x));
   if (x.dtype() != ctx.compute()) x = cast(ctx, x, ctx.compute());
   saved = Saved{};
   saved.children.resize(layers_.size());
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    x = layers_[i]->forward(ctx, params.view(i), std::move(x), saved.children[i], pass);
+    x = layers_[i]->forward(ctx, params.view(ctx, i), std::move(x), saved.children[i], pass);
     if (pass.mode == Mode::kEvaluate) saved.children[i] = Saved{};
   }
   return x;
@@ -56,6 +57,7 @@ Tensor Network::forward(Context& ctx, const ParamStore& params, Tensor x, Saved&
 
 Tensor Network::backward(Context& ctx, const ParamStore& params, Saved& saved, Tensor grad, InputGrad want) const {
   require(saved.children.size() == layers_.size(), Errc::kInternal, "backward without its forward");
+  grad = ctx.here(std::move(grad));
   if (grad.dtype() != ctx.compute()) grad = cast(ctx, grad, ctx.compute());
   // Layers below the first one with parameters need no gradient unless the caller wants that of the input.
   std::size_t last = 0;
@@ -63,7 +65,7 @@ Tensor Network::backward(Context& ctx, const ParamStore& params, Saved& saved, T
     while (last < layers_.size() && layers_[last]->param_specs().empty()) ++last;
   for (std::size_t i = layers_.size(); i-- > last;) {
     const bool needed = i > last || want == InputGrad::kNeeded;
-    grad = layers_[i]->backward(ctx, params.view(i), saved.children[i], std::move(grad),
+    grad = layers_[i]->backward(ctx, params.view(ctx, i), saved.children[i], std::move(grad),
                                 needed ? InputGrad::kNeeded : InputGrad::kNotNeeded);
   }
   saved = Saved{};

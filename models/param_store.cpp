@@ -29,11 +29,11 @@ ParamStore::ParamStore(const std::vector<std::string>& layer_names, const std::v
     for (const ParamSpec& s : specs[l])
       by_layer_[l].push_back(static_cast<std::size_t>(std::find(spec_of.begin(), spec_of.end(), &s) - spec_of.begin()));
 
-  values_ = Tensor::zeros({offset});
-  grads_ = Tensor::zeros({trained});
+  values_ = Mirrored(Tensor::zeros({offset}));
+  grads_ = Mirrored(Tensor::zeros({trained}));
   for (std::size_t e = 0; e < entries_.size(); ++e) {
     const ParamSpec& s = *spec_of[e];
-    const auto out = values_.f32().subspan(static_cast<std::size_t>(entries_[e].offset),
+    const auto out = values_.host().f32().subspan(static_cast<std::size_t>(entries_[e].offset),
                                            static_cast<std::size_t>(s.shape.elements()));
     if (s.init == Init::kOnes) std::fill(out.begin(), out.end(), 1.0f);
     if (s.init == Init::kFanInUniform) {
@@ -45,23 +45,17 @@ ParamStore::ParamStore(const std::vector<std::string>& layer_names, const std::v
   }
 }
 
-ParamView ParamStore::view(std::size_t layer) const {
+ParamView ParamStore::view(const Context& ctx, std::size_t layer) const {
+  const Tensor values = values_.on(ctx), grads = grads_.on(ctx);
   ParamView v;
   for (const std::size_t e : by_layer_[layer]) {
     const ParamEntry& entry = entries_[e];
-    auto* value = const_cast<float*>(values_.f32().data()) + entry.offset;
-    v.values.push_back(Tensor::borrow(value, entry.shape));
-    v.grads.push_back(entry.role == ParamRole::kTrained
-                          ? Tensor::borrow(const_cast<float*>(grads_.f32().data()) + entry.offset, entry.shape)
-                          : Tensor());
+    v.values.push_back(Tensor::part(values, entry.offset, entry.shape));
+    v.grads.push_back(entry.role == ParamRole::kTrained ? Tensor::part(grads, entry.offset, entry.shape) : Tensor());
   }
   return v;
 }
 
-Tensor ParamStore::trained_values() const {
-  return Tensor::borrow(const_cast<float*>(values_.f32().data()), {trained()});
-}
-
-void ParamStore::zero_grads() { std::ranges::fill(grads_.f32(), 0.0f); }
+Tensor ParamStore::trained_values_on(const Context& ctx) const { return Tensor::part(values_.on(ctx), 0, {trained()}); }
 
 }  // namespace sutura

@@ -3,6 +3,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/mirrored.h"
 #include "models/layer.h"
 
 namespace sutura {
@@ -16,6 +17,7 @@ struct ParamEntry {
 
 /// All parameters of one segment in two flat float32 buffers, values and gradients, with a name table. Trained values
 /// come first, statistics last, so the optimizer steps one contiguous range and an average covers the whole buffer.
+/// Contexts on a device work on copies there (Mirrored); values() and grads() are the host's, brought up to date.
 class ParamStore {
  public:
   ParamStore() = default;
@@ -23,13 +25,16 @@ class ParamStore {
   /// the same weights whether the network is cut or whole.
   ParamStore(const std::vector<std::string>& layer_names, const std::vector<std::vector<ParamSpec>>& specs, std::uint64_t seed);
 
-  ParamView view(std::size_t layer) const;
-  Tensor& values() { return values_; }               // [total]
-  const Tensor& values() const { return values_; }   // [total]
-  Tensor trained_values() const;                     // [trained], borrowed
-  Tensor& grads() { return grads_; }                 // [trained]
-  const Tensor& grads() const { return grads_; }     // [trained]
-  void zero_grads();
+  /// A layer's parameters and gradients where `ctx` computes.
+  ParamView view(const Context& ctx, std::size_t layer) const;
+  Tensor& values() { return values_.host(); }               // [total]
+  const Tensor& values() const { return values_.host(); }   // [total]
+  Tensor& grads() { return grads_.host(); }                 // [trained]
+  const Tensor& grads() const { return grads_.host(); }     // [trained]
+  /// What an optimizer steps, where `ctx` computes. [trained], borrowed.
+  Tensor trained_values_on(const Context& ctx) const;
+  Tensor grads_on(const Context& ctx) const { return grads_.on(ctx); }
+  void zero_grads(const Context& ctx) { grads_.fill_zero(ctx); }
   const std::vector<ParamEntry>& entries() const { return entries_; }
   std::int64_t total() const { return values_.defined() ? values_.elements() : 0; }
   std::int64_t trained() const { return grads_.defined() ? grads_.elements() : 0; }
@@ -37,8 +42,8 @@ class ParamStore {
  private:
   std::vector<ParamEntry> entries_;
   std::vector<std::vector<std::size_t>> by_layer_;
-  Tensor values_;
-  Tensor grads_;
+  Mirrored values_;
+  Mirrored grads_;
 };
 
 }  // namespace sutura

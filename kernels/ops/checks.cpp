@@ -8,6 +8,12 @@ namespace sutura {
 
 namespace {
 std::string text(std::string_view op, std::string_view what) { return std::string(op) + ": " + std::string(what) + " "; }
+
+void check_place(const Context& ctx, std::string_view op, std::string_view what, const Tensor& t) {
+  const auto wanted = ctx.on_device() ? Tensor::Place::kDevice : Tensor::Place::kHost;
+  if (t.place() != wanted)
+    throw Error(Errc::kInternal, text(op, what) + (ctx.on_device() ? "lies on the host" : "lies in a device's memory"));
+}
 }  // namespace
 
 void OpCheck::type(std::string_view what, const Tensor& t, DType dtype) const {
@@ -16,6 +22,7 @@ void OpCheck::type(std::string_view what, const Tensor& t, DType dtype) const {
     throw Error(Errc::kInvalidArgument,
                 text(op_, what) + "is " + std::string(name(t.dtype())) + ", expected " + std::string(name(dtype)));
   }
+  check_place(ctx_, op_, what, t);
 }
 
 void OpCheck::activation(std::string_view what, const Tensor& t) const {
@@ -25,6 +32,7 @@ void OpCheck::activation(std::string_view what, const Tensor& t) const {
     throw Error(Errc::kInvalidArgument, text(op_, what) + "is " + std::string(name(t.dtype())) + ", which backend " +
                                             std::string(name(ctx_.backend())) + " does not compute in");
   }
+  check_place(ctx_, op_, what, t);
 }
 
 void OpCheck::activation_like(std::string_view what, const Tensor& t, const Tensor& like) const {

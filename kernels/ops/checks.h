@@ -12,7 +12,7 @@ class OpCheck {
  public:
   OpCheck(const Context& ctx, std::string_view op) : ctx_(ctx), op_(op) {}
 
-  /// Defined and of exactly this type. Errors: kInvalidArgument.
+  /// Defined, of exactly this type, and where the context computes. Errors: kInvalidArgument; kInternal for the wrong memory.
   void type(std::string_view what, const Tensor& t, DType dtype) const;
   /// Defined, and float32 or, on backends that compute in it, bfloat16. Errors: kInvalidArgument.
   void activation(std::string_view what, const Tensor& t) const;

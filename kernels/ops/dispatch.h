@@ -2,15 +2,23 @@
 #include "core/error.h"
 #include "kernels/context.h"
 #include "kernels/cpu/math.h"
+#include "kernels/device_ops.h"
 
 namespace sutura {
 
-/// The implementation of the context's backend: the one place that knows the list of backends.
+/// The implementation of the context's backend: the one place that knows the list of backends. `on_device` is the op's entry in
+/// the table of a device. Errors: kDevice where that table has none.
 template <class Function>
-Function* on_backend(const Context& ctx, Function* for_reference, Function* for_onednn) {
+Function* on_backend(const Context& ctx, Function* for_reference, Function* for_onednn, Function* DeviceOps::*on_device) {
   switch (ctx.backend()) {
     case Backend::kReference: reference::require_ieee_mode(); return for_reference;
     case Backend::kOnednn: return for_onednn;
+    case Backend::kNative:
+    case Backend::kCudnn: {
+      Function* f = ctx.device().*on_device;
+      require(f != nullptr, Errc::kDevice, "this operation does not exist on the " + std::string(name(ctx.backend())) + " backend");
+      return f;
+    }
   }
   throw Error(Errc::kInternal, "an unknown backend");
 }

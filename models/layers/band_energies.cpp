@@ -228,7 +228,7 @@ double BandEnergies::flops(const Shape& x) const {
 }
 
 Tensor BandEnergies::do_forward(Context& ctx, const ParamView&, Tensor x, Saved&, const Pass&) const {
-  const Tensor in = cast(ctx, x, DType::kFloat32);  // [N, H, W, 1]
+  const Tensor in = ctx.host(cast(ctx, x, DType::kFloat32));  // [N, H, W, 1]
   Tensor y(output_shape(x.shape()));                // [N, F]
   Scratch s(height_, width_, settings_);
   std::vector<double> features(feature_count());
@@ -239,7 +239,7 @@ Tensor BandEnergies::do_forward(Context& ctx, const ParamView&, Tensor x, Saved&
     raw_features(s, features);
     for (std::size_t k = 0; k < features.size(); ++k) *to++ = static_cast<float>((features[k] - centre_[k]) / spread_[k]);
   }
-  return cast(ctx, y, x.dtype());
+  return cast(ctx, ctx.here(std::move(y)), x.dtype());
 }
 
 Tensor BandEnergies::do_backward(Context&, const ParamView&, Saved&, Tensor, InputGrad) const {

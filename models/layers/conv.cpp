@@ -26,7 +26,7 @@ double Conv2d::flops(const Shape& x) const {
 }
 
 Tensor Conv2d::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
-  Tensor y(output_shape(x.shape()), x.dtype());                                             // [N, OH, OW, K]
+  Tensor y = ctx.tensor(output_shape(x.shape()), x.dtype());                                             // [N, OH, OW, K]
   const Tensor bias = bias_ == Bias::kAdded ? Tensor::borrow(params.values[1]) : Tensor();  // [K]
   conv2d_forward(ctx, spec_, x, params.values[0], bias, y);
   if (pass.mode == Mode::kTrain) saved.tensors.push_back(std::move(x));
@@ -39,7 +39,7 @@ Tensor Conv2d::do_backward(Context& ctx, const ParamView& params, Saved& saved, 
   Tensor grad_bias = bias_ == Bias::kAdded ? Tensor::borrow(params.grads[1]) : Tensor();  // [K]
   conv2d_backward_weights(ctx, spec_, x, grad_y, grad_weight, grad_bias);
   if (want == InputGrad::kNotNeeded) return {};
-  Tensor grad_x(x.shape(), x.dtype());  // [N, H, W, C]
+  Tensor grad_x = ctx.tensor(x.shape(), x.dtype());  // [N, H, W, C]
   conv2d_backward_data(ctx, spec_, grad_y, params.values[0], grad_x);
   return grad_x;
 }

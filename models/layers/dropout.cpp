@@ -13,15 +13,15 @@ Dropout::Dropout(float rate) : rate_(rate) {
 Tensor Dropout::do_forward(Context& ctx, const ParamView&, Tensor x, Saved& saved, const Pass& pass) const {
   if (pass.mode == Mode::kEvaluate) return x;
   const std::string stream = "dropout:" + name() + ":" + std::to_string(pass.lane) + ":" + std::to_string(pass.micro_batch);
-  Tensor y(x.shape(), x.dtype());
-  Tensor mask(x.shape(), DType::kUint8);
+  Tensor y = ctx.tensor(x.shape(), x.dtype());
+  Tensor mask = ctx.tensor(x.shape(), DType::kUint8);
   dropout_forward(ctx, rate_, {pass.seed, stream, pass.step}, x, y, mask);
   saved.tensors.push_back(std::move(mask));
   return y;
 }
 
 Tensor Dropout::do_backward(Context& ctx, const ParamView&, Saved& saved, Tensor grad_y, InputGrad) const {
-  Tensor grad_x(grad_y.shape(), grad_y.dtype());
+  Tensor grad_x = ctx.tensor(grad_y.shape(), grad_y.dtype());
   dropout_backward(ctx, rate_, saved.tensors.at(0), grad_y, grad_x);
   return grad_x;
 }

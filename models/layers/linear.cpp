@@ -23,7 +23,7 @@ double Linear::flops(const Shape& x) const {
 }
 
 Tensor Linear::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
-  Tensor y({x.shape()[0], outputs_}, x.dtype());  // [N, O]
+  Tensor y = ctx.tensor({x.shape()[0], outputs_}, x.dtype());  // [N, O]
   const Tensor bias = bias_ == Bias::kAdded ? Tensor::borrow(params.values[1]) : Tensor();
   linear_forward(ctx, x, params.values[0], bias, y);
   if (pass.mode == Mode::kTrain) saved.tensors.push_back(std::move(x));
@@ -36,7 +36,7 @@ Tensor Linear::do_backward(Context& ctx, const ParamView& params, Saved& saved, 
   Tensor grad_bias = bias_ == Bias::kAdded ? Tensor::borrow(params.grads[1]) : Tensor();  // [O]
   linear_backward_weights(ctx, x, grad_y, grad_weight, grad_bias);
   if (want == InputGrad::kNotNeeded) return {};
-  Tensor grad_x(x.shape(), x.dtype());  // [N, I]
+  Tensor grad_x = ctx.tensor(x.shape(), x.dtype());  // [N, I]
   linear_backward_data(ctx, grad_y, params.values[0], grad_x);
   return grad_x;
 }

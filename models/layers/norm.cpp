@@ -40,9 +40,9 @@ std::vector<ParamSpec> GroupNorm::param_specs() const { return scale_and_shift(c
 double GroupNorm::flops(const Shape& x) const { return kNormFlops * static_cast<double>(x.elements()); }
 
 Tensor GroupNorm::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
-  Tensor y(x.shape(), x.dtype());        // [N, ..., C]
-  Tensor mean({x.shape()[0], groups_});  // [N, G]
-  Tensor rstd({x.shape()[0], groups_});  // [N, G]
+  Tensor y = ctx.tensor(x.shape(), x.dtype());        // [N, ..., C]
+  Tensor mean = ctx.tensor({x.shape()[0], groups_});  // [N, G]
+  Tensor rstd = ctx.tensor({x.shape()[0], groups_});  // [N, G]
   group_norm_forward(ctx, groups_, eps_, x, params.values[0], params.values[1], y, mean, rstd);
   if (pass.mode == Mode::kTrain) {
     saved.tensors.push_back(std::move(x));
@@ -54,7 +54,7 @@ Tensor GroupNorm::do_forward(Context& ctx, const ParamView& params, Tensor x, Sa
 
 Tensor GroupNorm::do_backward(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad) const {
   const Tensor& x = saved.tensors.at(0);  // [N, ..., C]
-  Tensor grad_x(x.shape(), x.dtype());    // [N, ..., C]
+  Tensor grad_x = ctx.tensor(x.shape(), x.dtype());    // [N, ..., C]
   Tensor grad_gamma = Tensor::borrow(params.grads[0]);
   Tensor grad_beta = Tensor::borrow(params.grads[1]);
   group_norm_backward(ctx, groups_, x, grad_y, params.values[0], saved.tensors.at(1), saved.tensors.at(2), grad_x, grad_gamma,
@@ -67,9 +67,9 @@ std::vector<ParamSpec> LayerNorm::param_specs() const { return scale_and_shift(c
 double LayerNorm::flops(const Shape& x) const { return kNormFlops * static_cast<double>(x.elements()); }
 
 Tensor LayerNorm::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
-  Tensor y(x.shape(), x.dtype());           // [..., C]
-  Tensor mean({x.elements() / channels_});  // [rows]
-  Tensor rstd({x.elements() / channels_});  // [rows]
+  Tensor y = ctx.tensor(x.shape(), x.dtype());           // [..., C]
+  Tensor mean = ctx.tensor({x.elements() / channels_});  // [rows]
+  Tensor rstd = ctx.tensor({x.elements() / channels_});  // [rows]
   layer_norm_forward(ctx, eps_, x, params.values[0], params.values[1], y, mean, rstd);
   if (pass.mode == Mode::kTrain) {
     saved.tensors.push_back(std::move(x));
@@ -81,7 +81,7 @@ Tensor LayerNorm::do_forward(Context& ctx, const ParamView& params, Tensor x, Sa
 
 Tensor LayerNorm::do_backward(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad) const {
   const Tensor& x = saved.tensors.at(0);  // [..., C]
-  Tensor grad_x(x.shape(), x.dtype());    // [..., C]
+  Tensor grad_x = ctx.tensor(x.shape(), x.dtype());    // [..., C]
   Tensor grad_gamma = Tensor::borrow(params.grads[0]);
   Tensor grad_beta = Tensor::borrow(params.grads[1]);
   layer_norm_backward(ctx, x, grad_y, params.values[0], saved.tensors.at(1), saved.tensors.at(2), grad_x, grad_gamma, grad_beta);
@@ -99,15 +99,15 @@ std::vector<ParamSpec> BatchNorm::param_specs() const {
 }
 
 Tensor BatchNorm::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
-  Tensor y(x.shape(), x.dtype());                          // [N, ..., C]
+  Tensor y = ctx.tensor(x.shape(), x.dtype());                          // [N, ..., C]
   Tensor running_mean = Tensor::borrow(params.values[2]);  // [C]
   Tensor running_var = Tensor::borrow(params.values[3]);   // [C]
   if (pass.mode == Mode::kEvaluate) {
     batch_norm_forward_evaluate(ctx, eps_, x, params.values[0], params.values[1], running_mean, running_var, y);
     return y;
   }
-  Tensor mean({channels_});  // [C]
-  Tensor rstd({channels_});  // [C]
+  Tensor mean = ctx.tensor({channels_});  // [C]
+  Tensor rstd = ctx.tensor({channels_});  // [C]
   batch_norm_forward_train(ctx, eps_, momentum_, x, params.values[0], params.values[1], running_mean, running_var, y, mean, rstd);
   saved.tensors.push_back(std::move(x));
   saved.tensors.push_back(std::move(mean));
@@ -117,7 +117,7 @@ Tensor BatchNorm::do_forward(Context& ctx, const ParamView& params, Tensor x, Sa
 
 Tensor BatchNorm::do_backward(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad) const {
   const Tensor& x = saved.tensors.at(0);  // [N, ..., C]
-  Tensor grad_x(x.shape(), x.dtype());    // [N, ..., C]
+  Tensor grad_x = ctx.tensor(x.shape(), x.dtype());    // [N, ..., C]
   Tensor grad_gamma = Tensor::borrow(params.grads[0]);
   Tensor grad_beta = Tensor::borrow(params.grads[1]);
   batch_norm_backward(ctx, x, grad_y, params.values[0], saved.tensors.at(1), saved.tensors.at(2), grad_x, grad_gamma, grad_beta);

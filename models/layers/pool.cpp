@@ -32,8 +32,8 @@ Shape MaxPool::output_shape(const Shape& x) const { return pooled(*this, spec_, 
 double MaxPool::flops(const Shape& x) const { return window_flops(spec_, output_shape(x)); }
 
 Tensor MaxPool::do_forward(Context& ctx, const ParamView&, Tensor x, Saved& saved, const Pass& pass) const {
-  Tensor y(output_shape(x.shape()), x.dtype());  // [N, OH, OW, C]
-  Tensor index(y.shape(), DType::kInt32);        // [N, OH, OW, C]
+  Tensor y = ctx.tensor(output_shape(x.shape()), x.dtype());  // [N, OH, OW, C]
+  Tensor index = ctx.tensor(y.shape(), DType::kInt32);        // [N, OH, OW, C]
   max_pool_forward(ctx, spec_, x, y, index);
   if (pass.mode == Mode::kTrain) {
     saved.tensors.push_back(std::move(index));
@@ -43,7 +43,7 @@ Tensor MaxPool::do_forward(Context& ctx, const ParamView&, Tensor x, Saved& save
 }
 
 Tensor MaxPool::do_backward(Context& ctx, const ParamView&, Saved& saved, Tensor grad_y, InputGrad) const {
-  Tensor grad_x(saved_shape(saved.tensors.at(1)), grad_y.dtype());  // [N, H, W, C]
+  Tensor grad_x = ctx.tensor(saved_shape(saved.tensors.at(1)), grad_y.dtype());  // [N, H, W, C]
   max_pool_backward(ctx, spec_, saved.tensors.at(0), grad_y, grad_x);
   return grad_x;
 }
@@ -52,14 +52,14 @@ Shape AvgPool::output_shape(const Shape& x) const { return pooled(*this, spec_, 
 double AvgPool::flops(const Shape& x) const { return window_flops(spec_, output_shape(x)); }
 
 Tensor AvgPool::do_forward(Context& ctx, const ParamView&, Tensor x, Saved& saved, const Pass& pass) const {
-  Tensor y(output_shape(x.shape()), x.dtype());  // [N, OH, OW, C]
+  Tensor y = ctx.tensor(output_shape(x.shape()), x.dtype());  // [N, OH, OW, C]
   avg_pool_forward(ctx, spec_, x, y);
   if (pass.mode == Mode::kTrain) saved.tensors.push_back(save_shape(x.shape()));
   return y;
 }
 
 Tensor AvgPool::do_backward(Context& ctx, const ParamView&, Saved& saved, Tensor grad_y, InputGrad) const {
-  Tensor grad_x(saved_shape(saved.tensors.at(0)), grad_y.dtype());  // [N, H, W, C]
+  Tensor grad_x = ctx.tensor(saved_shape(saved.tensors.at(0)), grad_y.dtype());  // [N, H, W, C]
   avg_pool_backward(ctx, spec_, grad_y, grad_x);
   return grad_x;
 }
@@ -71,14 +71,14 @@ Shape GlobalAvgPool::output_shape(const Shape& x) const {
 }
 
 Tensor GlobalAvgPool::do_forward(Context& ctx, const ParamView&, Tensor x, Saved& saved, const Pass& pass) const {
-  Tensor y(output_shape(x.shape()), x.dtype());  // [N, C]
+  Tensor y = ctx.tensor(output_shape(x.shape()), x.dtype());  // [N, C]
   global_avg_pool_forward(ctx, x, y);
   if (pass.mode == Mode::kTrain) saved.tensors.push_back(save_shape(x.shape()));
   return y;
 }
 
 Tensor GlobalAvgPool::do_backward(Context& ctx, const ParamView&, Saved& saved, Tensor grad_y, InputGrad) const {
-  Tensor grad_x(saved_shape(saved.tensors.at(0)), grad_y.dtype());  // [N, H, W, C]
+  Tensor grad_x = ctx.tensor(saved_shape(saved.tensors.at(0)), grad_y.dtype());  // [N, H, W, C]
   global_avg_pool_backward(ctx, grad_y, grad_x);
   return grad_x;
 }

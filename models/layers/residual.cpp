@@ -101,7 +101,7 @@ Tensor Residual::run_back(const NamedLayers& path, std::size_t child, std::size_
 
 Tensor Residual::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
   saved.children.resize(main_.size() + shortcut_.size() + 1);
-  Tensor y = run(main_, 0, 0, ctx, params, x.clone(), saved, pass);
+  Tensor y = run(main_, 0, 0, ctx, params, ctx.clone(x), saved, pass);
   const Tensor s = run(shortcut_, main_.size(), main_params_, ctx, params, std::move(x), saved, pass);
   add(ctx, y, s, y);
   y = act_.forward(ctx, {}, std::move(y), saved.children.back(), pass);
@@ -111,7 +111,7 @@ Tensor Residual::do_forward(Context& ctx, const ParamView& params, Tensor x, Sav
 
 Tensor Residual::do_backward(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad want) const {
   Tensor grad = act_.backward(ctx, {}, saved.children.at(main_.size() + shortcut_.size()), std::move(grad_y), InputGrad::kNeeded);
-  Tensor grad_x = run_back(main_, 0, 0, ctx, params, saved, grad.clone(), want);
+  Tensor grad_x = run_back(main_, 0, 0, ctx, params, saved, ctx.clone(grad), want);
   const Tensor grad_s = run_back(shortcut_, main_.size(), main_params_, ctx, params, saved, std::move(grad), want);
   if (want == InputGrad::kNotNeeded) return {};
   add(ctx, grad_x, grad_s, grad_x);

@@ -16,7 +16,7 @@ Shape UnitRows::output_shape(const Shape& x) const {
 }
 
 Tensor UnitRows::do_forward(Context& ctx, const ParamView&, Tensor x, Saved&, const Pass&) const {
-  const Tensor in = cast(ctx, x, DType::kFloat32);  // [N, D]
+  const Tensor in = ctx.host(cast(ctx, x, DType::kFloat32));  // [N, D]
   Tensor y(x.shape());                              // [N, D]
   const auto columns = static_cast<std::size_t>(x.shape()[1]);
   const auto from = in.f32();
@@ -27,7 +27,7 @@ Tensor UnitRows::do_forward(Context& ctx, const ParamView&, Tensor x, Saved&, co
     const double factor = square == 0.0 ? 0.0 : 1.0 / std::sqrt(square);
     for (std::size_t i = row; i < row + columns; ++i) to[i] = static_cast<float>(static_cast<double>(from[i]) * factor);
   }
-  return cast(ctx, y, x.dtype());
+  return cast(ctx, ctx.here(std::move(y)), x.dtype());
 }
 
 Tensor UnitRows::do_backward(Context&, const ParamView&, Saved&, Tensor, InputGrad) const {

@@ -85,7 +85,7 @@ double Loss::evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels,
   require(outputs.defined() && labels.defined(), Errc::kInvalidArgument, "a loss needs outputs and labels");
   require(outputs.shape().rank() == 2 && labels.shape().rank() >= 1 && labels.shape()[0] == outputs.shape()[0],
           Errc::kShapeMismatch, "a loss got outputs " + outputs.shape().text() + " and labels " + labels.shape().text());
-  if (!grad.defined() || grad.shape() != outputs.shape() || grad.dtype() != DType::kFloat32) grad = Tensor(outputs.shape());
+  if (!grad.defined() || grad.shape() != outputs.shape() || grad.dtype() != DType::kFloat32) grad = ctx.tensor(outputs.shape());
   if (outputs.dtype() == DType::kFloat32) return do_evaluate(ctx, outputs, labels, scale, grad);
   return do_evaluate(ctx, cast(ctx, outputs, DType::kFloat32), labels, scale, grad);
 }

@@ -15,37 +15,37 @@ namespace {
 class Sgd final : public Optimizer {
  public:
   Sgd(const OptimizerSettings& settings, std::int64_t trained)
-      : Optimizer(settings, trained), velocity_(Tensor::zeros({trained})) {}
-  std::vector<std::pair<std::string, Tensor*>> state() override { return {{"velocity", &velocity_}}; }
+      : Optimizer(settings, trained), velocity_(Mirrored(Tensor::zeros({trained}))) {}
+  std::vector<std::pair<std::string, Tensor*>> state() override { return {{"velocity", &velocity_.host()}}; }
 
  protected:
   void do_step(Context& ctx, ParamStore& params, float learning_rate, std::int64_t) override {
-    Tensor values = params.trained_values();  // [trained]
+    Tensor values = params.trained_values_on(ctx), velocity = velocity_.on(ctx);  // [trained]
     sgd_step(ctx, {learning_rate, static_cast<float>(settings_.momentum), static_cast<float>(settings_.weight_decay)},
-             params.grads(), values, velocity_);
+             params.grads_on(ctx), values, velocity);
   }
 
  private:
-  Tensor velocity_;  // [trained]
+  Mirrored velocity_;  // [trained]
 };
 
 class AdamW final : public Optimizer {
  public:
   AdamW(const OptimizerSettings& settings, std::int64_t trained)
-      : Optimizer(settings, trained), m_(Tensor::zeros({trained})), v_(Tensor::zeros({trained})) {}
-  std::vector<std::pair<std::string, Tensor*>> state() override { return {{"m", &m_}, {"v", &v_}}; }
+      : Optimizer(settings, trained), m_(Mirrored(Tensor::zeros({trained}))), v_(Mirrored(Tensor::zeros({trained}))) {}
+  std::vector<std::pair<std::string, Tensor*>> state() override { return {{"m", &m_.host()}, {"v", &v_.host()}}; }
 
  protected:
   void do_step(Context& ctx, ParamStore& params, float learning_rate, std::int64_t step) override {
-    Tensor values = params.trained_values();  // [trained]
+    Tensor values = params.trained_values_on(ctx), m = m_.on(ctx), v = v_.on(ctx);  // [trained]
     const AdamWSettings s{learning_rate, static_cast<float>(settings_.beta1), static_cast<float>(settings_.beta2),
                           static_cast<float>(settings_.eps), static_cast<float>(settings_.weight_decay)};
-    adamw_step(ctx, s, step, params.grads(), values, m_, v_);
+    adamw_step(ctx, s, step, params.grads_on(ctx), values, m, v);
   }
 
  private:
-  Tensor m_;  // [trained]
-  Tensor v_;  // [trained]
+  Mirrored m_;  // [trained]
+  Mirrored v_;  // [trained]
 };
 
 }  // namespace
@@ -55,7 +55,10 @@ void Optimizer::step(Context& ctx, ParamStore& params, double learning_rate) {
           "an optimizer for " + std::to_string(trained_) + " parameters met a segment of " + std::to_string(params.trained()));
   ++steps_;
   if (trained_ == 0) return;
-  if (settings_.clip_gradients > 0.0) clip_gradients(ctx, settings_.clip_gradients, params.grads());
+  if (settings_.clip_gradients > 0.0) {
+    Tensor grads = params.grads_on(ctx);
+    clip_gradients(ctx, settings_.clip_gradients, grads);
+  }
   do_step(ctx, params, static_cast<float>(learning_rate), steps_);
 }
 

@@ -29,7 +29,8 @@ class Optimizer {
   /// Clips params.grads() if so set, then steps params' trained values. Gradients are left for the caller to zero.
   /// Errors: kShapeMismatch if the store is not of the size this optimizer was made for.
   void step(Context& ctx, ParamStore& params, double learning_rate);
-  /// The state by name ("velocity"; "m", "v"), each [trained], for checkpoints: written and read in place.
+  /// The state by name ("velocity"; "m", "v"), each [trained], for checkpoints: the host's, written and read in place before
+  /// the next step.
   virtual std::vector<std::pair<std::string, Tensor*>> state() = 0;
   /// Steps taken; belongs to the state (AdamW's bias correction depends on it).
   std::int64_t steps() const { return steps_; }

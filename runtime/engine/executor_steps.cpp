@@ -32,7 +32,7 @@ std::vector<StepResult> Executor::finish() {
 void Executor::abandon() {
   in_flight_.clear();
   for (auto& [segment, all] : copies_)
-    for (SegmentCopy& c : all) c.params.zero_grads();
+    for (SegmentCopy& c : all) c.params.zero_grads(ctx_);
 }
 
 /// One beat: each turn of the program, on the step that is due for it.
@@ -115,7 +115,7 @@ void Executor::update(InFlight& flight) {
         spare_stashes_[segment].push_back(std::move(stashed.mapped()));
       }
       if (took_part && !dropped) all[c].optimizer->step(ctx_, all[c].params, rate);
-      all[c].params.zero_grads();  // also where a lane was lost after its backward: nothing of it stays behind
+      all[c].params.zero_grads(ctx_);  // also where a lane was lost after its backward: nothing of it stays behind
     }
 }
 
@@ -137,8 +137,8 @@ void Executor::stash(const std::string& segment, Work& w) {
     kept = std::move(spare.back());
     spare.pop_back();
   }
-  std::memcpy(kept.values().data(), copy.params.values().data(), copy.params.trained_values().bytes_size());
-  kept.zero_grads();
+  std::memcpy(kept.values().data(), copy.params.values().data(), static_cast<std::size_t>(copy.params.trained()) * sizeof(float));
+  kept.zero_grads(ctx_);
   w.flight.stashed.emplace(key, std::move(kept));
 }
 

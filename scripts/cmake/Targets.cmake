@@ -16,6 +16,7 @@ endfunction()
 function(sutura_library name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "_main\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "/cuda/")  # one build per device: kernels/CMakeLists.txt
   add_library(${name} STATIC ${sources})
   sutura_flags(${name})
   target_link_libraries(${name} PUBLIC ${ARGN})

@@ -50,7 +50,7 @@ StaleResult train_stale(const std::vector<Network>& segments, const std::vector<
     for (std::size_t g = 0; g < segments.size(); ++g) {
       load(params[g], versions[g].back());
       optimizers[g]->step(ctx, params[g], rate);
-      params[g].zero_grads();
+      params[g].zero_grads(ctx);
       versions[g].push_back(copy_of(params[g]));
     }
   }

@@ -42,7 +42,7 @@ struct Piece {
       : network(std::move(n)), params(network.make_params(s.seed)), optimizer(make_optimizer(s.optimizer, params.trained())) {}
   void step(Context& ctx, double rate) {
     optimizer->step(ctx, params, rate);
-    params.zero_grads();
+    params.zero_grads(ctx);
   }
   std::vector<float> weights() const { return {params.values().f32().begin(), params.values().f32().end()}; }
 };

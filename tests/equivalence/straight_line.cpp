@@ -79,7 +79,7 @@ struct Copy {
       : params(network.make_params(s.seed)), optimizer(make_optimizer(s.optimizer, params.trained())) {}
   void step(Context& ctx, double rate) {
     optimizer->step(ctx, params, rate);
-    params.zero_grads();
+    params.zero_grads(ctx);
   }
   Weights weights() const {
     Weights w;

@@ -96,7 +96,7 @@ TEST_P(Gradient, GradientsAddUpOverMicroBatches) {
   const Tensor once = params.grads().clone();
   pass_once();
   for (std::size_t i = 0; i < once.f32().size(); ++i) ASSERT_EQ(params.grads().f32()[i], once.f32()[i] + once.f32()[i]);
-  params.zero_grads();
+  params.zero_grads(ctx);
   for (const float v : params.grads().f32()) ASSERT_EQ(v, 0.0f);
 }
 

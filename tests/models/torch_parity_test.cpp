@@ -145,7 +145,7 @@ std::vector<double> training_losses(OptimizerSettings settings, double learning_
   Context ctx(Backend::kReference);
   std::vector<double> losses;
   for (int step = 0; step < 6; ++step) {
-    params.zero_grads();
+    params.zero_grads(ctx);
     Saved saved;
     Tensor grad;
     const Tensor logits = network.forward(ctx, params, x.clone(), saved, {});

@@ -13,7 +13,7 @@ namespace {
 
 struct Rows {
   Guarded q, scales, back;
-  Rows(Context& ctx, const Tensor& x) : q(x.shape(), DType::kInt8), scales({x.shape()[0]}), back(x.shape()) {
+  Rows(Context& ctx, const Tensor& x) : q(ctx, x.shape(), DType::kInt8), scales(ctx, {x.shape()[0]}), back(ctx, x.shape()) {
     int8_rows_quantise(ctx, x, q.tensor(), scales.tensor());
     int8_rows_dequantise(ctx, q.tensor(), scales.tensor(), back.tensor());
     EXPECT_TRUE(q.intact() && scales.intact() && back.intact());

@@ -71,7 +71,7 @@ TEST_P(Loss, SoftmaxCrossEntropyMatchesOracle) {
     }
     return kScale * sum;
   };
-  Guarded grad(shape);
+  Guarded grad(*ctx, shape);
   const double loss =
       softmax_cross_entropy(*ctx, to_tensor(z, shape, DType::kFloat32), Tensor::from({shape[0]}, labels), kScale, grad.tensor());
   EXPECT_NEAR(loss, oracle(z), kLossTolerance * 10 * (1.0 + static_cast<double>(shape[0])));
@@ -90,7 +90,7 @@ TEST_P(Loss, MeanSquaredErrorMatchesOracle) {
     for (std::size_t i = 0; i < v.size(); ++i) sum += (v[i] - t[i]) * (v[i] - t[i]) / static_cast<double>(shape[1]);
     return kScale * sum;
   };
-  Guarded grad(shape);
+  Guarded grad(*ctx, shape);
   const double loss =
       mean_squared_error(*ctx, to_tensor(y, shape, DType::kFloat32), to_tensor(t, shape, DType::kFloat32), kScale, grad.tensor());
   EXPECT_NEAR(loss, oracle(y),
@@ -120,7 +120,7 @@ TEST_P(Loss, BinaryCrossEntropyMatchesOracle) {
     }
     return kScale * sum;
   };
-  Guarded grad(column);
+  Guarded grad(*ctx, column);
   const double loss = binary_cross_entropy_with_logits(*ctx, to_tensor(z, column, DType::kFloat32),
                                                        Tensor::from({shape[0]}, labels), kScale, grad.tensor());
   EXPECT_NEAR(loss, oracle(z), kLossTolerance * 10 * (1.0 + static_cast<double>(shape[0])));

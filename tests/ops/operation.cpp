@@ -53,19 +53,19 @@ struct Call {
   std::vector<Tensor> tensors;  // what the op sees
 };
 
-Call draw_call(const Operation& o, const Variant& v) {
+Call draw_call(const Operation& o, const Variant& v, const Context& ctx) {
   Call call;
   for (const Input& input : o.inputs) {
     const DType dtype = input.role == Role::kActivation ? v.compute : DType::kFloat32;
     call.values.push_back(draw_values(input, dtype, seed_of(o.name)));
-    call.tensors.push_back(to_tensor(call.values.back(), input.shape, dtype));
+    call.tensors.push_back(ctx.here(to_tensor(call.values.back(), input.shape, dtype)));
   }
   return call;
 }
 
-std::vector<Guarded> guarded_saved(const Operation& o) {
+std::vector<Guarded> guarded_saved(const Operation& o, const Context& ctx) {
   std::vector<Guarded> saved;
-  for (const auto& [shape, dtype] : o.saved) saved.emplace_back(shape, dtype);
+  for (const auto& [shape, dtype] : o.saved) saved.emplace_back(ctx, shape, dtype);
   return saved;
 }
 
@@ -75,9 +75,18 @@ std::vector<Tensor> views(std::vector<Guarded>& guarded) {
   return tensors;
 }
 
-void expect_unchanged(const std::vector<Tensor>& tensors, const std::vector<Bytes>& before) {
+struct Tolerances {
+  double forward, gradient;
+};
+Tolerances tolerances(const Operation& o, const Variant& v) {
+  if (v.compute == DType::kBfloat16) return {o.half_tolerance, o.half_gradient_tolerance};
+  if (v.math == Math::kTf32) return {o.tf32_tolerance, o.tf32_gradient_tolerance};
+  return {o.tolerance, o.gradient_tolerance};
+}
+
+void expect_unchanged(const Context& ctx, const std::vector<Tensor>& tensors, const std::vector<Tensor>& before) {
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    EXPECT_TRUE(std::ranges::equal(tensors[i].bytes(), before[i])) << "input " << i << " was written to";
+    EXPECT_TRUE(std::ranges::equal(ctx.host(Tensor::borrow(tensors[i])).bytes(), before[i].bytes())) << "input " << i << " was written to";
   }
 }
 
@@ -101,24 +110,27 @@ void check_backward(const Operation& o, const Variant& v, Context& ctx, const Ca
                     const std::vector<Tensor>& saved) {
   const Input cotangent{"grad_y", o.output};
   const std::vector<double> grad_y = draw_values(cotangent, v.compute, seed_of(o.name) + 1);
-  const Tensor grad_tensor = to_tensor(grad_y, o.output, v.compute);
+  const Tensor grad_tensor = ctx.here(to_tensor(grad_y, o.output, v.compute));
   constexpr float kStart = 0.5f;  // gradients of parameters are added to what is there
   std::vector<Guarded> guarded;
   for (const Input& input : o.inputs) {
     const bool added = input.role == Role::kParameter;
-    guarded.emplace_back(input.shape, added ? DType::kFloat32 : v.compute);
-    if (added) std::ranges::fill(guarded.back().tensor().f32(), kStart);
+    guarded.emplace_back(ctx, input.shape, added ? DType::kFloat32 : v.compute);
+    if (!added) continue;
+    Tensor start(input.shape);
+    std::ranges::fill(start.f32(), kStart);
+    guarded.back().set(start);
   }
   std::vector<Tensor> grads = views(guarded);
   o.backward(ctx, call.tensors, y, saved, grad_tensor, grads);
 
-  const double tolerance = v.compute == DType::kFloat32 ? o.gradient_tolerance : o.half_gradient_tolerance;
+  const double tolerance = tolerances(o, v).gradient;
   std::vector<Values> exact;
   if (o.gradient) exact = o.gradient(call.values, grad_y);
   for (std::size_t i = 0; i < o.inputs.size(); ++i) {
     SCOPED_TRACE("gradient of " + o.inputs[i].name);
     EXPECT_TRUE(guarded[i].intact()) << "written outside";
-    std::vector<double> got = to_doubles(grads[i]);
+    std::vector<double> got = to_doubles(guarded[i].values());
     if (o.inputs[i].role == Role::kParameter) {
       for (double& g : got) g -= kStart;
     }
@@ -150,33 +162,38 @@ void check_backward(const Operation& o, const Variant& v, Context& ctx, const Ca
 
 }  // namespace
 
-std::vector<Variant> all_variants() {
-  return {{Backend::kReference, DType::kFloat32}, {Backend::kOnednn, DType::kFloat32}, {Backend::kOnednn, DType::kBfloat16}};
+std::string text(const Variant& v) {
+  std::string t(name(v.backend));
+  if (v.device != nullptr) t += "_simt";
+  return t + (v.compute == DType::kBfloat16 ? "_bf16" : v.math == Math::kTf32 ? "_tf32" : "_f32");
 }
-std::vector<Variant> f32_variants() { return {{Backend::kReference, DType::kFloat32}, {Backend::kOnednn, DType::kFloat32}}; }
-std::string text(const Variant& v) { return std::string(name(v.backend)) + (v.compute == DType::kBfloat16 ? "_bf16" : "_f32"); }
 std::ostream& operator<<(std::ostream& out, const Variant& v) { return out << text(v); }
 std::ostream& operator<<(std::ostream& out, const Operation& o) { return out << o.name; }
 
 std::optional<Context> make_context(const Variant& v) {
+  if (v.device != nullptr) return Context(v.backend, *v.device, v.compute, v.math);
   try {
-    return Context(v.backend, v.backend == Backend::kReference ? 1 : 2, v.compute);
+    return Context(v.backend, v.backend == Backend::kOnednn ? 2 : 1, v.compute, v.math);
   } catch (const Error& e) {
     if (e.code() == Errc::kDevice) return std::nullopt;
     throw;
   }
 }
 
-Guarded::Guarded(const Shape& shape, DType dtype)
-    : payload_bytes_(static_cast<std::size_t>(shape.elements()) * size_bytes(dtype)) {
-  memory_.assign(payload_bytes_ + 2 * kBandBytes, kPoison);
-  tensor_ = Tensor::borrow(memory_.data() + kBandBytes, shape, dtype);
+Guarded::Guarded(const Context& ctx, const Shape& shape, DType dtype)
+    : ctx_(&ctx), payload_bytes_(static_cast<std::size_t>(shape.elements()) * size_bytes(dtype)) {
+  Tensor poison({static_cast<std::int64_t>(payload_bytes_ + 2 * kBandBytes)}, DType::kUint8);
+  std::ranges::fill(poison.bytes(), kPoison);
+  memory_ = ctx.clone(poison);
+  tensor_ = Tensor::carve(memory_, kBandBytes, shape, dtype);
 }
 
+void Guarded::set(const Tensor& values) { ctx_->copy(values, tensor_); }
+
 bool Guarded::intact() const {
+  const Tensor all = ctx_->host(Tensor::borrow(memory_));
   const auto poisoned = [](std::byte b) { return b == kPoison; };
-  return std::all_of(memory_.begin(), memory_.begin() + kBandBytes, poisoned) &&
-         std::all_of(memory_.end() - kBandBytes, memory_.end(), poisoned);
+  return std::ranges::all_of(all.bytes().first(kBandBytes), poisoned) && std::ranges::all_of(all.bytes().last(kBandBytes), poisoned);
 }
 
 std::vector<double> draw_values(const Input& input, DType dtype, std::uint64_t seed) {
@@ -239,17 +256,15 @@ double worst_error(const std::vector<double>& got, const Values& want) {
 void check_operation(const Operation& o, const Variant& v) {
   std::optional<Context> ctx = make_context(v);
   if (!ctx) GTEST_SKIP() << "this machine cannot run " << text(v);
-  const Call call = draw_call(o, v);
-  std::vector<Bytes> before;
-  for (const Tensor& t : call.tensors) before.emplace_back(t.bytes().begin(), t.bytes().end());
+  const Call call = draw_call(o, v, *ctx);
+  std::vector<Tensor> before;
+  for (const Tensor& t : call.tensors) before.push_back(ctx->host(ctx->clone(t)));
 
-  Guarded y(o.output, v.compute);
-  std::vector<Guarded> saved = guarded_saved(o);
+  Guarded y(*ctx, o.output, v.compute);
+  std::vector<Guarded> saved = guarded_saved(o, *ctx);
   std::vector<Tensor> saved_views = views(saved);
   o.forward(*ctx, call.tensors, y.tensor(), saved_views);
-  EXPECT_LE(worst_error(to_doubles(y.tensor()), o.oracle(call.values)),
-            v.compute == DType::kFloat32 ? o.tolerance : o.half_tolerance)
-      << "forward";
+  EXPECT_LE(worst_error(to_doubles(y.values()), o.oracle(call.values)), tolerances(o, v).forward) << "forward";
   EXPECT_TRUE(y.intact()) << "forward wrote outside y";
   for (const Guarded& s : saved) EXPECT_TRUE(s.intact()) << "forward wrote outside a saved tensor";
   if (v.backend == Backend::kReference && o.records == Operation::Records::kIndependent && o.output[0] > 1) {
@@ -257,7 +272,7 @@ void check_operation(const Operation& o, const Variant& v) {
   }
   if (o.backward) check_backward(o, v, *ctx, call, y.tensor(), saved_views);
   EXPECT_TRUE(y.intact());
-  expect_unchanged(call.tensors, before);
+  expect_unchanged(*ctx, call.tensors, before);
 }
 
 }  // namespace sutura::testing

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/context.h"
+#include "kernels/device_ops.h"
 #include "kernels/tensor.h"
 
 /// The harness all op tests share: one Operation describes inputs, an oracle in double and how to call the op; check_operation()
@@ -17,9 +18,12 @@ namespace sutura::testing {
 struct Variant {
   Backend backend;
   DType compute;
+  Math math = Math::kIeee;
+  const DeviceOps* device = nullptr;  ///< nullptr: the backend's own (device_ops())
 };
+/// Of the program: the CPU's (variants_cpu.cpp) or the devices' (tests/simt/variants_device.cpp).
 std::vector<Variant> all_variants();
-std::vector<Variant> f32_variants();
+std::vector<Variant> f32_variants();  ///< those that compute exactly in float32
 std::string text(const Variant& v);
 std::ostream& operator<<(std::ostream& out, const Variant& v);
 /// Nothing where this machine lacks what the variant needs (Errc::kDevice): the only reason to skip.
@@ -49,17 +53,23 @@ struct Values {
 };
 using Arrays = std::vector<std::vector<double>>;
 
-/// Memory between two poisoned bands. The tensor starts as the poison too (a NaN pattern), so unwritten elements show.
+/// Memory where `ctx` computes, between two poisoned bands. The tensor starts as the poison too (a NaN pattern), so unwritten
+/// elements show.
 class Guarded {
  public:
-  explicit Guarded(const Shape& shape, DType dtype = DType::kFloat32);
+  explicit Guarded(const Context& ctx, const Shape& shape, DType dtype = DType::kFloat32);
   Tensor& tensor() { return tensor_; }
+  /// Sets the values from the host's.
+  void set(const Tensor& values);
+  /// The values, on the host.
+  Tensor values() const { return ctx_->host(Tensor::borrow(tensor_)); }
   /// True while both bands hold the poison.
   bool intact() const;
 
  private:
-  std::vector<std::byte> memory_;
+  const Context* ctx_;
   std::size_t payload_bytes_;
+  Tensor memory_;
   Tensor tensor_;
 };
 
@@ -82,6 +92,10 @@ struct Operation {
   /// Largest |error| / magnitude of forward. Say why next to the number.
   double tolerance = 1e-6;
   double gradient_tolerance = 1e-5;
+  /// For tf32 variants: operands of products carry 10 fraction bits, 2^-11 of rounding each, two operands a product, and one bit
+  /// is left for sums of several such terms: 2^-11 * 2 * 2 < 0.002. Ops without products compute exactly in float32.
+  double tf32_tolerance = 0.002;
+  double tf32_gradient_tolerance = 0.004;
   /// For bfloat16 variants. Each rounding of a stored value or weight to 8 significand bits costs 2^-9 of it; a result meets at
   /// most one per operand and one on the way out (3), and one bit is left for sums of several such terms: 2^-9 * 3 * 2 < 0.012.
   double half_tolerance = 0.012;
@@ -96,8 +110,8 @@ void check_operation(const Operation& o, const Variant& v);
 
 /// Reproducible inputs, already rounded to `dtype`.
 std::vector<double> draw_values(const Input& input, DType dtype, std::uint64_t seed);
-Tensor to_tensor(const std::vector<double>& values, const Shape& shape, DType dtype);
-std::vector<double> to_doubles(const Tensor& t);
+Tensor to_tensor(const std::vector<double>& values, const Shape& shape, DType dtype);  ///< on the host
+std::vector<double> to_doubles(const Tensor& t);                                         ///< of a host tensor
 /// Largest |got - want| / magnitude over all elements, +inf where exactly one is NaN.
 double worst_error(const std::vector<double>& got, const Values& want);
 

@@ -41,7 +41,7 @@ TEST_P(Optimizer, SgdFollowsTheFormula) {
   for (const float momentum : {0.0f, 0.9f}) {
     const SgdSettings s{0.05f, momentum, 0.01f};
     std::vector<double> p = draw("p"), v(p.size(), 0.0);
-    Guarded params(shape), velocity(shape);
+    Guarded params(*ctx_, shape), velocity(*ctx_, shape);
     load(params, p);
     load(velocity, v);
     for (int step = 0; step < 5; ++step) {
@@ -76,7 +76,7 @@ TEST_P(Optimizer, AdamWFollowsTheFormula) {
   const Shape shape{std::get<0>(GetParam())};
   const AdamWSettings s{0.01f, 0.9f, 0.999f, 1e-8f, 0.1f};
   std::vector<double> p = draw("p"), m(p.size()), v(p.size());
-  Guarded params(shape), first(shape), second(shape);
+  Guarded params(*ctx_, shape), first(*ctx_, shape), second(*ctx_, shape);
   load(params, p);
   load(first, m);
   load(second, v);
@@ -103,7 +103,7 @@ TEST_P(Optimizer, ClipScalesToTheNorm) {
   double squares = 0.0;
   for (const double x : g) squares += x * x;
   const double norm = std::sqrt(squares);
-  Guarded grads(shape);
+  Guarded grads(*ctx_, shape);
   load(grads, g);
   EXPECT_NEAR(clip_gradients(*ctx_, 1e6, grads.tensor()), norm, 1e-6 * norm);
   EXPECT_EQ(to_doubles(grads.tensor()), g) << "below the limit nothing changes";

@@ -23,7 +23,7 @@ void adamw_step(Context& ctx, const AdamWSettings& settings, std::int64_t t, con
   check.f32("m", m, grads.shape());
   check.f32("v", v, grads.shape());
   if (grads.elements() == 0) return;
-  on_backend(ctx, reference::adamw_step, onednn::adamw_step)(ctx, settings, t, grads, params, m, v);
+  on_backend(ctx, reference::adamw_step, onednn::adamw_step, &DeviceOps::adamw_step)(ctx, settings, t, grads, params, m, v);
 }
 
 double integer_power(double base, std::int64_t n) {

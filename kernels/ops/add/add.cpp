@@ -14,7 +14,7 @@ void add(Context& ctx, const Tensor& a, const Tensor& b, Tensor& y) {
   check.shape("b", b, a.shape());
   check.shape("y", y, a.shape());
   if (a.elements() == 0) return;
-  on_backend(ctx, reference::add, onednn::add)(ctx, a, b, y);
+  on_backend(ctx, reference::add, onednn::add, &DeviceOps::add)(ctx, a, b, y);
 }
 
 }  // namespace sutura

@@ -37,7 +37,7 @@ void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Ten
     return;
   }
   check.setting(x.elements() > channels[0], "training needs more than one value per channel: use a larger batch or another norm");
-  on_backend(ctx, reference::batch_norm_forward_train, onednn::batch_norm_forward_train)(
+  on_backend(ctx, reference::batch_norm_forward_train, onednn::batch_norm_forward_train, &DeviceOps::batch_norm_forward_train)(
       ctx, eps, momentum, x, gamma, beta, running_mean, running_var, y, mean, rstd);
 }
 
@@ -51,7 +51,7 @@ void batch_norm_forward_evaluate(Context& ctx, float eps, const Tensor& x, const
   check.f32("running_mean", running_mean, channels);
   check.f32("running_var", running_var, channels);
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::batch_norm_forward_evaluate, onednn::batch_norm_forward_evaluate)(ctx, eps, x, gamma, beta,
+  on_backend(ctx, reference::batch_norm_forward_evaluate, onednn::batch_norm_forward_evaluate, &DeviceOps::batch_norm_forward_evaluate)(ctx, eps, x, gamma, beta,
                                                                                                running_mean, running_var, y);
 }
 
@@ -66,7 +66,7 @@ void batch_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, co
   check.f32("grad_gamma", grad_gamma, channels);
   check.f32("grad_beta", grad_beta, channels);
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::batch_norm_backward, onednn::batch_norm_backward)(ctx, x, grad_y, gamma, mean, rstd, grad_x,
+  on_backend(ctx, reference::batch_norm_backward, onednn::batch_norm_backward, &DeviceOps::batch_norm_backward)(ctx, x, grad_y, gamma, mean, rstd, grad_x,
                                                                                grad_gamma, grad_beta);
 }
 

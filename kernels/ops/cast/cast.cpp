@@ -11,10 +11,10 @@ Tensor cast(Context& ctx, const Tensor& x, DType to) {
   const auto castable = [](DType t) { return t == DType::kFloat32 || t == DType::kBfloat16; };
   check.setting(x.defined(), "x is undefined");
   check.setting(castable(x.dtype()) && castable(to), "only float32 and bfloat16 can be cast");
-  if (x.dtype() == to) return x.clone();
-  Tensor y(x.shape(), to);
+  if (x.dtype() == to) return ctx.clone(x);
+  Tensor y = ctx.tensor(x.shape(), to);
   if (x.elements() == 0) return y;
-  on_backend(ctx, reference::cast, onednn::cast)(ctx, x, y);
+  on_backend(ctx, reference::cast, onednn::cast, &DeviceOps::cast)(ctx, x, y);
   return y;
 }
 

@@ -14,7 +14,7 @@ double clip_gradients(Context& ctx, double max_norm, Tensor& grads) {
   check.type("grads", grads, DType::kFloat32);
   check.rank("grads", grads, 1, 1);
   if (grads.elements() == 0) return 0.0;
-  return on_backend(ctx, reference::clip_gradients, onednn::clip_gradients)(ctx, max_norm, grads);
+  return on_backend(ctx, reference::clip_gradients, onednn::clip_gradients, &DeviceOps::clip_gradients)(ctx, max_norm, grads);
 }
 
 }  // namespace sutura

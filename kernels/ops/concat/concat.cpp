@@ -35,7 +35,7 @@ void concat_forward(Context& ctx, const std::vector<const Tensor*>& xs, Tensor& 
   check.activation_like("y", y, *xs.front());
   check.shape("y", y, joined);
   if (y.elements() == 0) return;
-  on_backend(ctx, reference::concat_forward, onednn::concat_forward)(ctx, xs, y);
+  on_backend(ctx, reference::concat_forward, onednn::concat_forward, &DeviceOps::concat_forward)(ctx, xs, y);
 }
 
 void concat_backward(Context& ctx, const Tensor& grad_y, const std::vector<Tensor*>& grad_xs) {
@@ -44,7 +44,7 @@ void concat_backward(Context& ctx, const Tensor& grad_y, const std::vector<Tenso
   check.activation_like("grad_y", grad_y, *grad_xs.front());
   check.shape("grad_y", grad_y, joined);
   if (grad_y.elements() == 0) return;
-  on_backend(ctx, reference::concat_backward, onednn::concat_backward)(ctx, grad_y, grad_xs);
+  on_backend(ctx, reference::concat_backward, onednn::concat_backward, &DeviceOps::concat_backward)(ctx, grad_y, grad_xs);
 }
 
 }  // namespace sutura

@@ -40,14 +40,14 @@ void conv2d_forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const
   check_all(check, spec, x, weight, y, "x", "y");
   if (bias.defined()) check.f32("bias", bias, Shape{weight.shape()[0]});
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::conv2d_forward, onednn::conv2d_forward)(ctx, spec, x, weight, bias, y);
+  on_backend(ctx, reference::conv2d_forward, onednn::conv2d_forward, &DeviceOps::conv2d_forward)(ctx, spec, x, weight, bias, y);
 }
 
 void conv2d_backward_data(Context& ctx, const Conv2dSpec& spec, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x) {
   const OpCheck check(ctx, "conv2d_backward_data");
   check_all(check, spec, grad_x, weight, grad_y, "grad_x", "grad_y");
   if (grad_y.elements() == 0) return;
-  on_backend(ctx, reference::conv2d_backward_data, onednn::conv2d_backward_data)(ctx, spec, grad_y, weight, grad_x);
+  on_backend(ctx, reference::conv2d_backward_data, onednn::conv2d_backward_data, &DeviceOps::conv2d_backward_data)(ctx, spec, grad_y, weight, grad_x);
 }
 
 void conv2d_backward_weights(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight,
@@ -56,7 +56,7 @@ void conv2d_backward_weights(Context& ctx, const Conv2dSpec& spec, const Tensor&
   check_all(check, spec, x, grad_weight, grad_y, "x", "grad_y");
   if (grad_bias.defined()) check.f32("grad_bias", grad_bias, Shape{grad_weight.shape()[0]});
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::conv2d_backward_weights, onednn::conv2d_backward_weights)(ctx, spec, x, grad_y, grad_weight,
+  on_backend(ctx, reference::conv2d_backward_weights, onednn::conv2d_backward_weights, &DeviceOps::conv2d_backward_weights)(ctx, spec, x, grad_y, grad_weight,
                                                                                        grad_bias);
 }
 

@@ -19,7 +19,7 @@ void dropout_forward(Context& ctx, float rate, const DropoutKey& key, const Tens
   // One draw per element in index order, here and not in a backend, so that all backends share the bits.
   PhiloxStream stream(key.seed, key.stream, key.index);
   for (std::uint8_t& bit : mask.as<std::uint8_t>()) bit = stream.next_float() >= rate ? 1 : 0;
-  on_backend(ctx, reference::dropout_apply, onednn::dropout_apply)(ctx, rate, mask, x, y);
+  on_backend(ctx, reference::dropout_apply, onednn::dropout_apply, &DeviceOps::dropout_apply)(ctx, rate, mask, x, y);
 }
 
 void dropout_backward(Context& ctx, float rate, const Tensor& mask, const Tensor& grad_y, Tensor& grad_x) {
@@ -31,7 +31,7 @@ void dropout_backward(Context& ctx, float rate, const Tensor& mask, const Tensor
   check.type("mask", mask, DType::kUint8);
   check.shape("mask", mask, grad_y.shape());
   if (grad_y.elements() == 0) return;
-  on_backend(ctx, reference::dropout_apply, onednn::dropout_apply)(ctx, rate, mask, grad_y, grad_x);
+  on_backend(ctx, reference::dropout_apply, onednn::dropout_apply, &DeviceOps::dropout_apply)(ctx, rate, mask, grad_y, grad_x);
 }
 
 }  // namespace sutura

@@ -12,7 +12,7 @@ void gelu_forward(Context& ctx, const Tensor& x, Tensor& y) {
   check.activation_like("y", y, x);
   check.shape("y", y, x.shape());
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::gelu_forward, onednn::gelu_forward)(ctx, x, y);
+  on_backend(ctx, reference::gelu_forward, onednn::gelu_forward, &DeviceOps::gelu_forward)(ctx, x, y);
 }
 
 void gelu_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_x) {
@@ -23,7 +23,7 @@ void gelu_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& 
   check.shape("grad_y", grad_y, x.shape());
   check.shape("grad_x", grad_x, x.shape());
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::gelu_backward, onednn::gelu_backward)(ctx, x, grad_y, grad_x);
+  on_backend(ctx, reference::gelu_backward, onednn::gelu_backward, &DeviceOps::gelu_backward)(ctx, x, grad_y, grad_x);
 }
 
 }  // namespace sutura

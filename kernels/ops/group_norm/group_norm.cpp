@@ -36,7 +36,7 @@ void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tens
   check.f32("mean", mean, statistics);
   check.f32("rstd", rstd, statistics);
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::group_norm_forward, onednn::group_norm_forward)(ctx, groups, eps, x, gamma, beta, y, mean, rstd);
+  on_backend(ctx, reference::group_norm_forward, onednn::group_norm_forward, &DeviceOps::group_norm_forward)(ctx, groups, eps, x, gamma, beta, y, mean, rstd);
 }
 
 void group_norm_backward(Context& ctx, std::int64_t groups, const Tensor& x, const Tensor& grad_y, const Tensor& gamma,
@@ -55,7 +55,7 @@ void group_norm_backward(Context& ctx, std::int64_t groups, const Tensor& x, con
   check.f32("grad_gamma", grad_gamma, channels);
   check.f32("grad_beta", grad_beta, channels);
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::group_norm_backward, onednn::group_norm_backward)(ctx, groups, x, grad_y, gamma, mean, rstd, grad_x,
+  on_backend(ctx, reference::group_norm_backward, onednn::group_norm_backward, &DeviceOps::group_norm_backward)(ctx, groups, x, grad_y, gamma, mean, rstd, grad_x,
                                                                                grad_gamma, grad_beta);
 }
 

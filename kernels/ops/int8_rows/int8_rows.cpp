@@ -22,13 +22,13 @@ void check_rows(const Context& ctx, const char* op, const Tensor& x, const Tenso
 void int8_rows_quantise(Context& ctx, const Tensor& x, Tensor& q, Tensor& scales) {
   check_rows(ctx, "int8_rows_quantise", x, q, scales);
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::int8_rows_quantise, reference::int8_rows_quantise)(ctx, x, q, scales);
+  on_backend(ctx, reference::int8_rows_quantise, reference::int8_rows_quantise, &DeviceOps::int8_rows_quantise)(ctx, x, q, scales);
 }
 
 void int8_rows_dequantise(Context& ctx, const Tensor& q, const Tensor& scales, Tensor& x) {
   check_rows(ctx, "int8_rows_dequantise", x, q, scales);
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::int8_rows_dequantise, reference::int8_rows_dequantise)(ctx, q, scales, x);
+  on_backend(ctx, reference::int8_rows_dequantise, reference::int8_rows_dequantise, &DeviceOps::int8_rows_dequantise)(ctx, q, scales, x);
 }
 
 }  // namespace sutura

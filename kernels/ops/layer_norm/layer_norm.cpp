@@ -31,7 +31,7 @@ void layer_norm_forward(Context& ctx, float eps, const Tensor& x, const Tensor& 
   check.f32("mean", mean, rows);
   check.f32("rstd", rstd, rows);
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::layer_norm_forward, onednn::layer_norm_forward)(ctx, eps, x, gamma, beta, y, mean, rstd);
+  on_backend(ctx, reference::layer_norm_forward, onednn::layer_norm_forward, &DeviceOps::layer_norm_forward)(ctx, eps, x, gamma, beta, y, mean, rstd);
 }
 
 void layer_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
@@ -49,7 +49,7 @@ void layer_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, co
   check.f32("grad_gamma", grad_gamma, channels);
   check.f32("grad_beta", grad_beta, channels);
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::layer_norm_backward, onednn::layer_norm_backward)(ctx, x, grad_y, gamma, mean, rstd, grad_x,
+  on_backend(ctx, reference::layer_norm_backward, onednn::layer_norm_backward, &DeviceOps::layer_norm_backward)(ctx, x, grad_y, gamma, mean, rstd, grad_x,
                                                                                grad_gamma, grad_beta);
 }
 

@@ -23,14 +23,14 @@ void linear_forward(Context& ctx, const Tensor& x, const Tensor& weight, const T
   check_all(check, x, weight, y, "x", "y");
   if (bias.defined()) check.f32("bias", bias, Shape{weight.shape()[0]});
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::linear_forward, onednn::linear_forward)(ctx, x, weight, bias, y);
+  on_backend(ctx, reference::linear_forward, onednn::linear_forward, &DeviceOps::linear_forward)(ctx, x, weight, bias, y);
 }
 
 void linear_backward_data(Context& ctx, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x) {
   const OpCheck check(ctx, "linear_backward_data");
   check_all(check, grad_x, weight, grad_y, "grad_x", "grad_y");
   if (grad_y.elements() == 0) return;
-  on_backend(ctx, reference::linear_backward_data, onednn::linear_backward_data)(ctx, grad_y, weight, grad_x);
+  on_backend(ctx, reference::linear_backward_data, onednn::linear_backward_data, &DeviceOps::linear_backward_data)(ctx, grad_y, weight, grad_x);
 }
 
 void linear_backward_weights(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight, Tensor& grad_bias) {
@@ -38,7 +38,7 @@ void linear_backward_weights(Context& ctx, const Tensor& x, const Tensor& grad_y
   check_all(check, x, grad_weight, grad_y, "x", "grad_y");
   if (grad_bias.defined()) check.f32("grad_bias", grad_bias, Shape{grad_weight.shape()[0]});
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::linear_backward_weights, onednn::linear_backward_weights)(ctx, x, grad_y, grad_weight, grad_bias);
+  on_backend(ctx, reference::linear_backward_weights, onednn::linear_backward_weights, &DeviceOps::linear_backward_weights)(ctx, x, grad_y, grad_weight, grad_bias);
 }
 
 }  // namespace sutura

@@ -51,7 +51,7 @@ void max_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Ten
   check_pair(check, spec, x, y, "x", "y");
   check_index(check, index, x, y);
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::max_pool_forward, onednn::max_pool_forward)(ctx, spec, x, y, index);
+  on_backend(ctx, reference::max_pool_forward, onednn::max_pool_forward, &DeviceOps::max_pool_forward)(ctx, spec, x, y, index);
 }
 
 void max_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& index, const Tensor& grad_y, Tensor& grad_x) {
@@ -63,35 +63,35 @@ void max_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& index
   check.setting(std::ranges::all_of(places, [&](std::int32_t i) { return i >= 0 && i < positions; }),
                 "an index lies outside the image");
   if (grad_x.elements() == 0) return;
-  on_backend(ctx, reference::max_pool_backward, onednn::max_pool_backward)(ctx, spec, index, grad_y, grad_x);
+  on_backend(ctx, reference::max_pool_backward, onednn::max_pool_backward, &DeviceOps::max_pool_backward)(ctx, spec, index, grad_y, grad_x);
 }
 
 void avg_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Tensor& y) {
   const OpCheck check(ctx, "avg_pool_forward");
   check_pair(check, spec, x, y, "x", "y");
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::avg_pool_forward, onednn::avg_pool_forward)(ctx, spec, x, y);
+  on_backend(ctx, reference::avg_pool_forward, onednn::avg_pool_forward, &DeviceOps::avg_pool_forward)(ctx, spec, x, y);
 }
 
 void avg_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& grad_y, Tensor& grad_x) {
   const OpCheck check(ctx, "avg_pool_backward");
   check_pair(check, spec, grad_x, grad_y, "grad_x", "grad_y");
   if (grad_x.elements() == 0) return;
-  on_backend(ctx, reference::avg_pool_backward, onednn::avg_pool_backward)(ctx, spec, grad_y, grad_x);
+  on_backend(ctx, reference::avg_pool_backward, onednn::avg_pool_backward, &DeviceOps::avg_pool_backward)(ctx, spec, grad_y, grad_x);
 }
 
 void global_avg_pool_forward(Context& ctx, const Tensor& x, Tensor& y) {
   const OpCheck check(ctx, "global_avg_pool_forward");
   check_global(check, x, y, "x", "y");
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::global_avg_pool_forward, onednn::global_avg_pool_forward)(ctx, x, y);
+  on_backend(ctx, reference::global_avg_pool_forward, onednn::global_avg_pool_forward, &DeviceOps::global_avg_pool_forward)(ctx, x, y);
 }
 
 void global_avg_pool_backward(Context& ctx, const Tensor& grad_y, Tensor& grad_x) {
   const OpCheck check(ctx, "global_avg_pool_backward");
   check_global(check, grad_x, grad_y, "grad_x", "grad_y");
   if (grad_x.elements() == 0) return;
-  on_backend(ctx, reference::global_avg_pool_backward, onednn::global_avg_pool_backward)(ctx, grad_y, grad_x);
+  on_backend(ctx, reference::global_avg_pool_backward, onednn::global_avg_pool_backward, &DeviceOps::global_avg_pool_backward)(ctx, grad_y, grad_x);
 }
 
 }  // namespace sutura

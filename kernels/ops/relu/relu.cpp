@@ -12,7 +12,7 @@ void relu_forward(Context& ctx, const Tensor& x, Tensor& y) {
   check.activation_like("y", y, x);
   check.shape("y", y, x.shape());
   if (x.elements() == 0) return;
-  on_backend(ctx, reference::relu_forward, onednn::relu_forward)(ctx, x, y);
+  on_backend(ctx, reference::relu_forward, onednn::relu_forward, &DeviceOps::relu_forward)(ctx, x, y);
 }
 
 void relu_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x) {
@@ -23,7 +23,7 @@ void relu_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& 
   check.shape("grad_y", grad_y, y.shape());
   check.shape("grad_x", grad_x, y.shape());
   if (y.elements() == 0) return;
-  on_backend(ctx, reference::relu_backward, onednn::relu_backward)(ctx, y, grad_y, grad_x);
+  on_backend(ctx, reference::relu_backward, onednn::relu_backward, &DeviceOps::relu_backward)(ctx, y, grad_y, grad_x);
 }
 
 }  // namespace sutura

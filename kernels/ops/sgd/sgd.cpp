@@ -18,7 +18,7 @@ void sgd_step(Context& ctx, const SgdSettings& settings, const Tensor& grads, Te
   check.f32("params", params, grads.shape());
   if (settings.momentum != 0.0f) check.f32("velocity", velocity, grads.shape());
   if (grads.elements() == 0) return;
-  on_backend(ctx, reference::sgd_step, onednn::sgd_step)(ctx, settings, grads, params, velocity);
+  on_backend(ctx, reference::sgd_step, onednn::sgd_step, &DeviceOps::sgd_step)(ctx, settings, grads, params, velocity);
 }
 
 }  // namespace sutura

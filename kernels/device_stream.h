@@ -1,0 +1,61 @@
+#pragma once
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/device_runtime.h"
+
+namespace sutura {
+
+/// One stream of a device and the memory that its work uses. Freed blocks are kept and handed out again: work on one stream
+/// runs in order, so a block's next use comes after its last one. Threads: one at a time.
+class DeviceStream {
+ public:
+  explicit DeviceStream(const DeviceRuntime& runtime);
+  ~DeviceStream();  ///< waits for the work and frees every block
+  DeviceStream(const DeviceStream&) = delete;
+  DeviceStream& operator=(const DeviceStream&) = delete;
+
+  const DeviceRuntime& runtime() const { return runtime_; }
+  Stream stream() const { return stream_; }
+  /// Device memory. Errors: kResources when the device has no more, after every kept block was given back to it.
+  void* take(std::size_t bytes);
+  void give(void* memory) noexcept;
+
+  /// An arena keeps its blocks to itself: what is taken while it is entered is taken from it and returns to it, so that work
+  /// recorded once finds its memory untouched at every replay. The same calls in the same order take the same blocks.
+  class Arena;
+  std::shared_ptr<Arena> make_arena();
+  /// From now on memory comes from `arena`; nullptr: from the stream's own blocks. Returns what was entered before.
+  Arena* enter(Arena* arena);
+
+ private:
+  struct Block {
+    std::size_t bytes;
+    Arena* arena;
+  };
+  void free_kept(Arena& arena);
+  void forget(Arena& arena) noexcept;
+
+  const DeviceRuntime& runtime_;
+  Stream stream_;
+  std::unordered_map<void*, Block> blocks_;
+  std::unique_ptr<Arena> own_;
+  Arena* entered_;
+};
+
+/// Blocks of one size each, kept for the next taker.
+class DeviceStream::Arena {
+ public:
+  explicit Arena(DeviceStream& stream) : stream_(&stream) {}
+  ~Arena();
+
+ private:
+  friend class DeviceStream;
+  DeviceStream* stream_;                                  // nullptr once the stream is gone
+  std::map<std::size_t, std::vector<void*>> kept_;        // by size
+};
+
+}  // namespace sutura
