@@ -253,7 +253,7 @@ void* dynamic_shared() { return block->shared.dynamic(); }
 
 void copy_async(void* to, const void* from, std::size_t bytes, bool valid) {
   const auto misaligned = (reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from)) % bytes;
-  require(misaligned == 0, Errc::kDevice, "an asynchronous copy of " + std::to_string(bytes) + " bytes is not aligned");
+  require(misaligned == 0, Errc::kDevice, "an asynchronous copy's ends are not aligned to its size");
   require(block->shared.holds(to, bytes), Errc::kDevice, "an asynchronous copy does not go to one shared array");
   require(!block->shared.holds(from, 1), Errc::kDevice, "an asynchronous copy comes from shared memory");
   block->running->copies.start(to, from, bytes, valid);
