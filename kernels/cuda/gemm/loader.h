@@ -8,8 +8,8 @@ namespace sutura::SUTURA_DEVICE::gemm {
 /// registers; latency-bound, for first layers with few channels, odd heads and tables.
 enum class Access { kChunks, kElements };
 
-/// Copies an operand's tiles from global to shared memory. A thread owns one chunk of every line it visits, so that either its
-/// lines (kDepth) or its column (kRows) are decoded once for the whole product.
+/// Copies an operand's tiles from global to shared memory. A thread owns one chunk of every line it visits, so that with
+/// chunks either its lines (kDepth) or its column (kRows) are decoded once for the whole product.
 template <class Tile, class Operand, Access kAccess, int kThreads>
 class Loader {
   using T = typename Tile::Element;
@@ -25,6 +25,7 @@ class Loader {
         line_(static_cast<int>(threadIdx.x) / Tile::kChunks),
         chunk_(static_cast<int>(threadIdx.x) % Tile::kChunks),
         first_row_(first_row) {
+    if constexpr (kAccess == Access::kElements) return;
     if constexpr (kByDepth) {
       SUTURA_UNROLL
       for (int i = 0; i < kPasses; ++i) lines_[i] = operand.line(first_row + line_ + i * kLineStep);
@@ -36,8 +37,8 @@ class Loader {
   /// Starts to fill `tile` with the depths from `depth` on.
   __device__ void load(T* tile, int depth) const {
     if constexpr (kAccess == Access::kElements) {
-      SUTURA_UNROLL
-      for (int i = 0; i < kPasses; ++i) gather(tile + Tile::chunk(line_ + i * kLineStep, chunk_), i, depth);
+      SUTURA_NO_UNROLL  // a chunk's elements are as many loads under way as there are registers for
+      for (int i = 0; i < kPasses; ++i) gather(tile, line_ + i * kLineStep, depth);
     } else if constexpr (kByDepth) {
       const auto column = operand_.column(depth + chunk_ * Tile::kPerChunk);
       SUTURA_UNROLL
@@ -57,19 +58,16 @@ class Loader {
   struct alignas(kChunkBytes) Chunk {
     T value[Tile::kPerChunk];
   };
-  __device__ void gather(T* to, int pass, int depth) const {
+  __device__ void gather(T* tile, int line, int depth) const {
+    const int first_line = kByDepth ? first_row_ : depth, first_column = (kByDepth ? depth : first_row_) + chunk_ * Tile::kPerChunk;
+    const auto decoded = operand_.line(first_line + line);
     Chunk chunk;
     SUTURA_UNROLL
     for (int e = 0; e < Tile::kPerChunk; ++e) {
-      const T* from = nullptr;
-      if constexpr (kByDepth) {
-        from = operand_.at(lines_[pass], operand_.column(depth + chunk_ * Tile::kPerChunk + e));
-      } else {
-        from = operand_.at(operand_.line(depth + line_ + pass * kLineStep), operand_.column(first_row_ + chunk_ * Tile::kPerChunk + e));
-      }
+      const T* from = operand_.at(decoded, operand_.column(first_column + e));
       chunk.value[e] = from != nullptr ? *from : T{};
     }
-    *reinterpret_cast<Chunk*>(to) = chunk;
+    *reinterpret_cast<Chunk*>(tile + Tile::chunk(line, chunk_)) = chunk;
   }
 
   const Operand& operand_;

@@ -51,7 +51,9 @@ __global__ void __launch_bounds__(Shape::kThreads) product_kernel(Problem proble
 
   const ThreadPlace<Shape> place;
   typename Shape::Sums sums = {};
+  SUTURA_NO_UNROLL
   for (int stage = 0; stage < kStages - 1; ++stage) fetch(stage);
+  SUTURA_NO_UNROLL
   for (int stage = 0; stage < stages; ++stage) {
     copy_async_wait<kStages - 2>();
     block_sync();

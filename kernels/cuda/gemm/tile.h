@@ -7,6 +7,13 @@
 /// pass through shared memory in stages of `depth` k values.
 namespace sutura::SUTURA_DEVICE::gemm {
 
+// The vocabulary's, which functions of the same names in the executor's own namespace would hide.
+using ::sutura::copy_async_commit;
+using ::sutura::copy_async_wait;
+using ::sutura::load_matrix_x4;
+using ::sutura::mma_bf16;
+using ::sutura::mma_tf32;
+
 /// A stage holds 64 bytes of depth a row in every precision: 32 bf16 or 16 float32, two steps of mma m16n8k16 or m16n8k8. In
 /// bytes the fragments of both are the same, so that one set of loads serves them.
 constexpr int kDepthBytes = 64;
