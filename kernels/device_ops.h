@@ -59,9 +59,12 @@ struct DeviceOps {
 
   // matrix products
   decltype(&reference::linear_forward) linear_forward = nullptr;
+  void (*linear_forward_fused)(Context&, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation, Tensor& y) = nullptr;
   decltype(&reference::linear_backward_data) linear_backward_data = nullptr;
   decltype(&reference::linear_backward_weights) linear_backward_weights = nullptr;
   decltype(&reference::conv2d_forward) conv2d_forward = nullptr;
+  void (*conv2d_forward_fused)(Context&, const Conv2dSpec&, const Tensor& x, const Tensor& weight, const Conv2dEpilogue&,
+                               Tensor& y) = nullptr;
   decltype(&reference::conv2d_backward_data) conv2d_backward_data = nullptr;
   decltype(&reference::conv2d_backward_weights) conv2d_backward_weights = nullptr;
 
