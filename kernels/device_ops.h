@@ -14,6 +14,7 @@
 #include "kernels/ops/layer_norm/layer_norm_impl.h"
 #include "kernels/ops/linear/linear_impl.h"
 #include "kernels/ops/pool2d/pool2d_impl.h"
+#include "kernels/ops/release_rows/release_rows_impl.h"
 #include "kernels/ops/relu/relu_impl.h"
 #include "kernels/ops/sgd/sgd_impl.h"
 #include "kernels/ops/sigmoid/sigmoid_impl.h"
@@ -71,6 +72,10 @@ struct DeviceOps {
   decltype(&reference::clip_gradients) clip_gradients = nullptr;
 
   // released rows
+  RowOps::Quantise* quantise_rows = nullptr;
+  RowOps::Release* release_rows = nullptr;
+  RowOps::Dequantise* dequantise_rows = nullptr;
+  RowOps::ClipBackward* clip_backward = nullptr;
 };
 
 /// The table of a device backend. Errors: kDevice with one line that says why there is none (built without CUDA, no driver, no

@@ -21,6 +21,10 @@ const DeviceOps& table() {
     // losses and optimizers
 
     // released rows
+    t.quantise_rows = quantise_rows;
+    t.release_rows = release_rows;
+    t.dequantise_rows = dequantise_rows;
+    t.clip_backward = clip_backward;
 
     return t;
   }();
