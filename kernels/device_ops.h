@@ -16,6 +16,7 @@
 #include "kernels/ops/layer_norm/layer_norm_impl.h"
 #include "kernels/ops/linear/linear_impl.h"
 #include "kernels/ops/pool2d/pool2d_impl.h"
+#include "kernels/ops/release_rows/release_rows_impl.h"
 #include "kernels/ops/relu/relu_impl.h"
 #include "kernels/ops/sgd/sgd_impl.h"
 #include "kernels/ops/sigmoid/sigmoid_impl.h"
@@ -84,6 +85,10 @@ struct DeviceOps {
   void (*refresh_working_copy)(const Context&, const Tensor& values, WorkingCopy& copy) = nullptr;
 
   // released rows
+  RowOps::Quantise* quantise_rows = nullptr;
+  RowOps::Release* release_rows = nullptr;
+  RowOps::Dequantise* dequantise_rows = nullptr;
+  RowOps::ClipBackward* clip_backward = nullptr;
 };
 
 /// The table of a device backend. Errors: kDevice with one line that says why there is none (built without CUDA, no driver, no

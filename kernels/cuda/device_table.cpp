@@ -40,6 +40,10 @@ const DeviceOps& table() {
     t.refresh_working_copy = refresh_working_copy;
 
     // released rows
+    t.quantise_rows = quantise_rows;
+    t.release_rows = release_rows;
+    t.dequantise_rows = dequantise_rows;
+    t.clip_backward = clip_backward;
 
     return t;
   }();
