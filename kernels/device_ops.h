@@ -1,4 +1,6 @@
 #pragma once
+#include <memory>
+
 #include "kernels/device_runtime.h"
 #include "kernels/loss_sum.h"
 #include "kernels/ops/adamw/adamw_impl.h"
@@ -24,12 +26,17 @@
 
 namespace sutura {
 
+class DeviceStream;
+class StreamAttachment;
+
 /// What a device backend computes with: one function per op, behind the same contracts as the CPU's. Arguments lie on the
 /// device of the Context, work is queued on its stream and nothing is waited for. The native backend fills a table from
 /// kernels/ops/*/*_native.cu (by nvcc for CUDA, by g++ for the host SIMT executor); the cudnn module takes that table and puts
 /// its own functions where the library serves the op. A null entry: the op does not exist on this backend yet.
 struct DeviceOps {
   const DeviceRuntime* runtime = nullptr;
+  /// Made once for every stream, before work on it is recorded; nullptr: the backend keeps nothing with its streams.
+  std::unique_ptr<StreamAttachment> (*attachment)(DeviceStream&) = nullptr;
 
   // elementwise and data movement
   decltype(&reference::add) add = nullptr;
