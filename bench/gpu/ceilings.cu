@@ -23,9 +23,9 @@ __global__ void mma_loop(int rounds, float* result) {
     SUTURA_UNROLL
     for (int c = 0; c < kChains; ++c) {
       if constexpr (kTf32) {
-        mma_tf32(sum[c], a, b);
+        ::sutura::mma_tf32(sum[c], a, b);
       } else {
-        mma_bf16(sum[c], a, b);
+        ::sutura::mma_bf16(sum[c], a, b);
       }
     }
   }

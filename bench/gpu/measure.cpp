@@ -59,6 +59,47 @@ double median_per_call(Context& ctx, Effort effort, const std::function<void(int
   return seconds[seconds.size() / 2];
 }
 
+/// Graphs of work(0), ..., work(count - 1), in memory of their own.
+class Recorded {
+ public:
+  Recorded(Context& ctx, const Work& work, int count) : stream_(ctx.stream()), arena_(stream_.make_arena()) {
+    before_ = stream_.enter(arena_.get());
+    const DeviceRuntime& r = stream_.runtime();
+    try {
+      for (int i = 0; i < count; ++i) work(i);  // takes the memory that a recording may not take
+      ctx.synchronise();
+      for (int i = 0; i < count; ++i) {
+        r.begin_capture(stream_.stream());
+        try {
+          work(i);
+          graphs_.push_back(r.end_capture(stream_.stream()));
+        } catch (...) {
+          r.abandon_capture(stream_.stream());
+          throw;
+        }
+      }
+    } catch (...) {
+      leave();
+      throw;
+    }
+  }
+  ~Recorded() { leave(); }
+  Recorded(const Recorded&) = delete;
+  Recorded& operator=(const Recorded&) = delete;
+  void replay(int i) const { stream_.runtime().replay(graphs_[static_cast<std::size_t>(i)], stream_.stream()); }
+
+ private:
+  void leave() noexcept {
+    for (GraphExec* graph : graphs_) stream_.runtime().destroy_graph(graph);
+    graphs_.clear();
+    stream_.enter(before_);
+  }
+  DeviceStream& stream_;
+  std::shared_ptr<DeviceStream::Arena> arena_;  // shared with the stream: DeviceStream::make_arena
+  DeviceStream::Arena* before_ = nullptr;
+  std::vector<GraphExec*> graphs_;
+};
+
 }  // namespace
 
 void Report::number(const std::string& key, const std::string& unit, const std::function<double()>& measure) {
@@ -92,31 +133,26 @@ double queued_seconds(Context& ctx, Effort effort, const Work& work) {
 }
 
 double graph_seconds(Context& ctx, Effort effort, const Work& work) {
-  DeviceStream& s = ctx.stream();
-  const DeviceRuntime& r = s.runtime();
-  const auto arena = s.make_arena();
-  struct Entered {  // what the graph works on must stay its own until the graph is gone
-    Entered(DeviceStream& stream, DeviceStream::Arena* arena) : stream_(stream), before_(stream.enter(arena)) {}
-    ~Entered() { stream_.enter(before_); }
-    DeviceStream& stream_;
-    DeviceStream::Arena* before_;
-  } const entered(s, arena.get());
-  for (int i = 0; i < kSets; ++i) work(i);  // takes the memory that a recording may not take
-  ctx.synchronise();
-  r.begin_capture(s.stream());
-  GraphExec* recorded = nullptr;
-  try {
+  const Recorded recorded(ctx, [&](int) {
     for (int i = 0; i < kSets; ++i) work(i);
-    recorded = r.end_capture(s.stream());
-  } catch (...) {
-    r.abandon_capture(s.stream());
-    throw;
-  }
-  const std::unique_ptr<GraphExec, void (*)(GraphExec*) noexcept> graph(recorded, r.destroy_graph);
-  r.replay(graph.get(), s.stream());
+  }, 1);
+  recorded.replay(0);
   ctx.synchronise();
   if (effort == Effort::kTiny) return kNothing;
-  return median_per_call(ctx, effort, [&](int) { r.replay(graph.get(), s.stream()); }) / kSets;
+  return median_per_call(ctx, effort, [&](int) { recorded.replay(0); }) / kSets;
+}
+
+double step_graph_seconds(Context& ctx, Effort effort, const Work& before, const Work& work) {
+  for (int i = 0; i < kSets; ++i) before(i);
+  const Recorded recorded(ctx, work, kSets);
+  const auto step = [&](int i) {
+    before(i % kSets);
+    recorded.replay(i % kSets);
+  };
+  for (int i = 0; i < kSets; ++i) step(i);
+  ctx.synchronise();
+  if (effort == Effort::kTiny) return kNothing;
+  return median_per_call(ctx, effort, step);
 }
 
 double host_seconds(Context& ctx, Effort effort, const Work& work) {

@@ -33,10 +33,12 @@ using Work = std::function<void(int set)>;
 constexpr int kSets = 3;
 
 /// Seconds of one call, the median of several timings of enough calls to make a clock's step invisible. NaN for kTiny.
-/// queued_seconds launches each call; graph_seconds records kSets calls, once they have all run, and replays the graph: what the
-/// host costs falls away. host_seconds is the time that the host needs to queue a call.
+/// queued_seconds launches each call; graph_seconds records kSets calls in one graph, once they have all run, and replays it: what the
+/// host costs falls away. step_graph_seconds records a graph for each set and calls `before` outside of it, as a training step
+/// does. host_seconds is the time that the host needs to queue a call.
 double queued_seconds(Context& ctx, Effort effort, const Work& work);
 double graph_seconds(Context& ctx, Effort effort, const Work& work);
+double step_graph_seconds(Context& ctx, Effort effort, const Work& before, const Work& work);
 double host_seconds(Context& ctx, Effort effort, const Work& work);
 
 /// Values about N(0, 1) where `ctx` computes: never zeros, which run faster than data does.

@@ -1,7 +1,5 @@
 #include "bench/gpu/tail_step.h"
 
-#include <cmath>
-
 #include "core/error.h"
 #include "models/registry.h"
 
@@ -12,7 +10,7 @@ std::vector<Tail> tails(Effort effort) {
   return {{"28px", 28, "cifar", 64, 128}, {"64px", 64, "imagenet", 64, 128}, {"224px", 224, "imagenet", 64, 128}};
 }
 
-TailStep::TailStep(Context& ctx, const Tail& tail) : ctx_(ctx), scale_(1.0 / static_cast<double>(tail.batch)) {
+TailStep::TailStep(Context& ctx, const Tail& tail) : ctx_(ctx), sum_(ctx), scale_(1.0 / static_cast<double>(tail.batch)) {
   const Shape picture{tail.batch, tail.pixels, tail.pixels, 1};
   const NetworkSpec spec{"resnet18", {{"width", tail.width}, {"norm", std::string("batch")}, {"stem", tail.stem}}, {}};
   std::vector<Network> parts = build_network(spec, picture, 1).cut_after({"stage1.1"});
@@ -30,18 +28,28 @@ TailStep::TailStep(Context& ctx, const Tail& tail) : ctx_(ctx), scale_(1.0 / sta
   }
 }
 
+void TailStep::prepare() {
+  params_.refresh(ctx_);
+  optimizer_->prepare(ctx_, 1e-3);
+}
+
 void TailStep::run(int set) {
   const auto i = static_cast<std::size_t>(set);
+  sum_.clear(ctx_);
   params_.zero_grads(ctx_);
   Saved saved;
   Tensor grad;
   const Tensor y = network_.forward(ctx_, params_, ctx_.clone(inputs_[i]), saved, {});
-  last_loss_ = loss_->evaluate(ctx_, y, labels_[i], scale_, grad);
+  loss_->evaluate_into(ctx_, y, labels_[i], scale_, grad, sum_);
   const Tensor to_client = network_.backward(ctx_, params_, saved, std::move(grad), InputGrad::kNeeded);
-  optimizer_->step(ctx_, params_, 1e-3);
+  optimizer_->apply(ctx_, params_, &sum_);
 }
 
-double TailStep::loss() { return last_loss_; }
+double TailStep::loss() const {
+  const LossSum::Value value = sum_.read(ctx_);
+  require(value.sound(), Errc::kDevice, "the loss of the step is not finite");
+  return value.loss;
+}
 
 void measure_tails(Report& report) {
   const Effort effort = report.effort();
@@ -53,9 +61,12 @@ void measure_tails(Report& report) {
         report.number(key + (graph ? ".graph" : ".launched"), "s", [&] {
           Context ctx(backend, 1, DType::kBfloat16);
           TailStep step(ctx, tail);
-          const Work work = [&](int set) { step.run(set); };
-          const double seconds = graph ? graph_seconds(ctx, effort, work) : queued_seconds(ctx, effort, work);
-          require(std::isfinite(step.loss()), Errc::kDevice, "the loss of the step is not finite");
+          const Work prepare = [&](int) { step.prepare(); }, run = [&](int set) { step.run(set); };
+          const double seconds = graph ? step_graph_seconds(ctx, effort, prepare, run) : queued_seconds(ctx, effort, [&](int set) {
+            prepare(set);
+            run(set);
+          });
+          step.loss();  // a step that computed nonsense is no measurement
           return seconds;
         });
       }

@@ -25,10 +25,12 @@ std::vector<Tail> tails(Effort effort);
 class TailStep {
  public:
   TailStep(Context& ctx, const Tail& tail);
-  /// Queues a step on input `set`; waits for nothing.
+  /// What changes with every step, and stays out of a graph.
+  void prepare();
+  /// Queues a prepared step on input `set`; waits for nothing.
   void run(int set);
-  /// The loss of the last step; waits for it.
-  double loss();
+  /// The loss of the last step; waits for it. Errors: kDevice if it is not sound.
+  double loss() const;
 
  private:
   Context& ctx_;
@@ -37,8 +39,8 @@ class TailStep {
   std::unique_ptr<Loss> loss_;
   std::unique_ptr<Optimizer> optimizer_;
   std::vector<Tensor> inputs_, labels_;
+  LossSum sum_;
   double scale_;
-  double last_loss_ = 0.0;
 };
 
 /// Seconds of a step, launched kernel by kernel and as one graph, on the native backend and on cudnn.

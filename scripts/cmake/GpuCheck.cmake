@@ -5,7 +5,8 @@ if(NOT SUTURA_WITH_CUDA)
 endif()
 find_package(Threads REQUIRED)
 
-# What needs libsodium (key derivation, BLAKE2b), a JSON library or oneDNN stays out. kernels/ops/*_impl.h declare two
+# What needs libsodium, a JSON library or oneDNN stays out: keys from the operating system and derived ones, safetensors, the onednn
+# backend. BLAKE2b is bench/gpu/blake2b.cpp. kernels/ops/*_impl.h declare two
 # implementations of every op for the CPU; here the names of oneDNN's stand for the reference's, and a Context with the onednn
 # backend is refused (bench/gpu/without_onednn.cpp).
 set(SUTURA_LEFT_OUT "/blake2b\\.cpp$|/chacha_key\\.cpp$|/safetensors\\.cpp$|/onednn_engine\\.cpp$|_onednn\\.cpp$")
