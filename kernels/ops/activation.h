@@ -1,0 +1,8 @@
+#pragma once
+
+namespace sutura {
+
+/// What an op applies to its result on the way out. ReLU: 0 where the value is at most 0; NaN stays.
+enum class Activation { kNone, kRelu };
+
+}  // namespace sutura
