@@ -6,7 +6,8 @@ namespace {
 
 /// grad_x of clip_backward, one row a team: norm and a.g in the CPU's order, then one pass over the values.
 /// Limit: latency of the two ordered passes for few long rows, else memory (8 bytes a value read, again from a cache, and 4
-/// written). Shape: as in quantise_kernel. grad_x may be grad_y: all of a row is read before any of it is written, then each value by its own writer.
+/// written). Shape: as in quantise_kernel. grad_x may be grad_y: all of a row is read for the sums before any of it is written,
+/// then each value is read and written by the same thread.
 template <class Team>
 __global__ void __launch_bounds__(Team::kThreads)
     clip_backward_kernel(RowArguments r, const float* rows, const float* grad_y, float* grad_x) {
