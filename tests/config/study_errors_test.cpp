@@ -265,7 +265,7 @@ INSTANTIATE_TEST_SUITE_P(
                "study.yaml:37:11: error: no party is named sever\n  compute: {sever: {threads: 2}}\n            ^\n"
                "  hint: did you mean server?"},
         Change{"bf16_on_reference", "privacy:", "compute: {default: {backend: reference, precision: bf16}}\nprivacy:",
-               "study.yaml:37:52: error: compute.default.precision bf16 needs the backend onednn\n"
+               "study.yaml:37:52: error: compute.default.precision bf16 needs the backend onednn, native or cudnn\n"
                "  compute: {default: {backend: reference, precision: bf16}}\n"
                "                                                     ^"}),
     kName);
