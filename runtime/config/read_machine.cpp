@@ -57,8 +57,8 @@ void read_compute(Section section, std::string_view otherwise, ComputeConfig& co
   static constexpr Choice<Fallback> kFallbacks[] = {
       {"none", Fallback::kNone}, {"onednn", Fallback::kOnednn}, {"reference", Fallback::kReference}};
   section.choice({"backend",
-                  "`reference`: plain loops, the same bits on every machine; `onednn`: a fast CPU; `native`: a GPU with Sutura's own "
-                  "kernels; `cudnn`: a GPU with NVIDIA's libraries.",
+                  "`reference`: plain loops, the same bits on every machine; `onednn`: fast, on the CPU; `native`: on a GPU with Sutura's own "
+                  "kernels; `cudnn`: on a GPU with NVIDIA's libraries.",
                   Need::kOptional,
                   Scope::kLocal,
                   {},
