@@ -156,13 +156,6 @@ void run_block() {
   std::rethrow_exception(std::exchange(b.failure, nullptr));
 }
 
-void check_launch(dim3 grid, unsigned threads) {
-  require(threads > 0 && threads % kWarp == 0 && threads <= 1024, Errc::kDevice,
-          std::to_string(threads) + " threads a block; a multiple of 32 up to 1024");
-  require(grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7fffffffu && grid.y <= 65535 && grid.z <= 65535, Errc::kDevice,
-          "a grid of " + std::to_string(grid.x) + " x " + std::to_string(grid.y) + " x " + std::to_string(grid.z) + " blocks");
-}
-
 /// The block's place in a random permutation of the grid's x: a step that shares no factor with it visits each once.
 struct RandomOrder {
   explicit RandomOrder(std::uint64_t n) : size(n), at(random_bits() % n), step(random_bits() % n | 1) {
@@ -184,33 +177,45 @@ void seed_schedule(std::uint32_t s) {
   random_state = s * 2654435761u + 1;
 }
 
+void check_launch(const char* kernel, dim3 grid, unsigned threads, std::size_t shared_bytes) {
+  std::string wrong;
+  if (threads == 0 || threads % kWarp != 0 || threads > 1024) {
+    wrong = std::to_string(threads) + " threads a block; a multiple of 32 up to 1024";
+  } else if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) {
+    wrong = "a grid of " + std::to_string(grid.x) + " x " + std::to_string(grid.y) + " x " + std::to_string(grid.z) + " blocks";
+  } else if (shared_bytes > kMaxShared) {
+    wrong = std::to_string(shared_bytes) + " bytes of dynamic shared memory; at most " + std::to_string(kMaxShared);
+  }
+  if (!wrong.empty()) throw Error(Errc::kDevice, "launch of kernel " + std::string(kernel) + ": " + wrong);
+}
+
 void run_now(const char* kernel, dim3 grid, unsigned threads, std::size_t shared_bytes, const std::function<void()>& body) {
   thread_local Block kept;  // its memory is used again by every launch
+  check_launch(kernel, grid, threads, shared_bytes);
+  kept.shared.begin_launch(shared_bytes);
+  kept.warps.resize(threads / kWarp);
+  kept.lanes.resize(threads);
+  for (unsigned t = 0; t < threads; ++t) kept.lanes[t].thread = t;
+  kept.order.resize(threads / kWarp);
+  std::iota(kept.order.begin(), kept.order.end(), 0u);
+  kept.body = &body;
+  here.block_dim = dim3(threads);
+  here.grid_dim = grid;
+  const struct Running {
+    explicit Running(Block& b) { block = &b; }
+    ~Running() { block = nullptr; }
+  } running(kept);
+  RandomOrder order(std::uint64_t{grid.x} * grid.y * grid.z);
   try {
-    check_launch(grid, threads);
-    kept.shared.begin_launch(shared_bytes);
-    kept.warps.resize(threads / kWarp);
-    kept.lanes.resize(threads);
-    for (unsigned t = 0; t < threads; ++t) kept.lanes[t].thread = t;
-    kept.order.resize(threads / kWarp);
-    std::iota(kept.order.begin(), kept.order.end(), 0u);
-    kept.body = &body;
-    block = &kept;
-    here.block_dim = dim3(threads);
-    here.grid_dim = grid;
-    RandomOrder order(std::uint64_t{grid.x} * grid.y * grid.z);
     for (std::uint64_t n = 0; n < order.size; ++n) {
       const std::uint64_t i = order.next();
       here.block = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y), static_cast<unsigned>(i / grid.x / grid.y)};
       run_block();
     }
-    block = nullptr;
   } catch (Error& e) {
-    const bool started = std::exchange(block, nullptr) != nullptr;
-    const uint3 at = here.block;
-    std::string where = "kernel " + std::string(kernel);
-    if (started) where += ", block " + std::to_string(at.x) + " " + std::to_string(at.y) + " " + std::to_string(at.z) + ", SUTURA_SIMT_SEED=" + std::to_string(seed);
-    throw std::move(e).in(where);
+    const uint3 b = here.block;
+    throw std::move(e).in("kernel " + std::string(kernel) + ", block " + std::to_string(b.x) + " " + std::to_string(b.y) + " " +
+                          std::to_string(b.z) + ", SUTURA_SIMT_SEED=" + std::to_string(seed));
   }
 }
 

@@ -15,8 +15,6 @@ namespace sutura::simt {
 
 namespace {
 
-// Of compute capability 8.0, the smallest that is served: what a block may declare, and what it may have with dynamic memory.
-constexpr std::size_t kMaxStatic = 48 * 1024, kMaxShared = 163 * 1024;
 constexpr std::size_t kZone = 64;
 constexpr unsigned char kCanary = 0xc5;
 constexpr std::size_t kMaxArrays = 64;
@@ -45,7 +43,6 @@ void SharedMemory::set_zones(std::size_t from, std::size_t to) {
 }
 
 void SharedMemory::begin_launch(std::size_t dynamic_bytes) {
-  require(dynamic_bytes <= kMaxShared, Errc::kDevice, std::to_string(dynamic_bytes) + " bytes of dynamic shared memory; at most 166912");
   open_all();
   arrays_.clear();
   end_ = static_bytes_ = 0;

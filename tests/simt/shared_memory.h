@@ -7,6 +7,8 @@ namespace sutura::simt {
 
 /// What reading before writing gives: a NaN of every float type.
 constexpr int kPoison = 0xff;
+// Of compute capability 8.0, the least that is served, in bytes: what a block may declare, and what it may have altogether.
+constexpr std::size_t kMaxStatic = 48 * 1024, kMaxShared = 163 * 1024;
 
 /// The shared memory of a block: its static arrays in the order of their declaration and the launch's dynamic memory, with red
 /// zones around each. Errors: kDevice.
