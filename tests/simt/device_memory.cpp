@@ -9,11 +9,7 @@
 
 #include "core/error.h"
 #include "executor.h"
-#include "shared_memory.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#endif
+#include "poison.h"
 
 namespace sutura::simt {
 
@@ -21,22 +17,6 @@ namespace {
 
 constexpr std::size_t kAlignment = 256, kBand = 256;
 constexpr std::size_t kUsually = std::size_t{4} << 30;  // what free_bytes() begins with
-constexpr unsigned char kCanary = 0xc5;
-
-void close_band(unsigned char* band, std::size_t bytes) {
-  std::memset(band, kCanary, bytes);
-#if defined(__SANITIZE_ADDRESS__)
-  __asan_poison_memory_region(band, bytes);
-#endif
-}
-bool is_whole(const unsigned char* band, std::size_t bytes) {
-#if defined(__SANITIZE_ADDRESS__)
-  static_cast<void>(band), static_cast<void>(bytes);
-  return true;  // a write would have been reported
-#else
-  return std::all_of(band, band + bytes, [](unsigned char c) { return c == kCanary; });
-#endif
-}
 
 /// Allocations of one kind, each between two guard bands.
 class Memory {
@@ -45,9 +25,9 @@ class Memory {
     const std::lock_guard lock(mutex_);
     require(bytes <= limit_ && used_ <= limit_ - bytes, Errc::kResources, "device memory: out of memory");
     auto* base = static_cast<unsigned char*>(::operator new(bytes + 2 * kBand, std::align_val_t{kAlignment}));
-    std::memset(base + kBand, kPoison, bytes);
-    close_band(base, kBand);
-    close_band(base + kBand + bytes, kBand);
+    std::memset(base + kBand, executor::kPoison, bytes);
+    executor::close_band(base, base + kBand);
+    executor::close_band(base + kBand + bytes, base + kBand + bytes + kBand);
     used_ += bytes;
     sizes_.emplace(base + kBand, bytes);
     return base + kBand;
@@ -60,19 +40,17 @@ class Memory {
     broken_ |= !whole(it->first, it->second);
     used_ -= it->second;
     unsigned char* base = it->first - kBand;
-#if defined(__SANITIZE_ADDRESS__)
-    __asan_unpoison_memory_region(base, it->second + 2 * kBand);
-#endif
+    executor::open_band(base, base + it->second + 2 * kBand);
     sizes_.erase(it);
     ::operator delete(base, std::align_val_t{kAlignment});
   }
-  bool holds(const void* p, std::size_t bytes) const {
+  MemoryRange around(const void* p) const {
     const std::lock_guard lock(mutex_);
-    const auto* at = static_cast<const unsigned char*>(p);
-    auto it = sizes_.upper_bound(const_cast<unsigned char*>(at));
-    if (it == sizes_.begin()) return false;
+    auto* at = static_cast<unsigned char*>(const_cast<void*>(p));
+    auto it = sizes_.upper_bound(at);
+    if (it == sizes_.begin()) return {};
     --it;
-    return at + bytes <= it->first + it->second;
+    return at < it->first + it->second ? MemoryRange{it->first, it->first + it->second} : MemoryRange{};
   }
   bool take_broken() {
     const std::lock_guard lock(mutex_);
@@ -94,7 +72,9 @@ class Memory {
   }
 
  private:
-  static bool whole(const unsigned char* p, std::size_t bytes) { return is_whole(p - kBand, kBand) && is_whole(p + bytes, kBand); }
+  static bool whole(const unsigned char* p, std::size_t bytes) {
+    return executor::is_whole(p - kBand, p) && executor::is_whole(p + bytes, p + bytes + kBand);
+  }
 
   mutable std::mutex mutex_;
   std::map<unsigned char*, std::size_t> sizes_;
@@ -120,8 +100,8 @@ void* allocate_pinned(std::size_t bytes) { return pinned().allocate(bytes); }
 void release_pinned(void* memory) noexcept { pinned().release(memory); }
 std::size_t free_bytes() { return device().free(); }
 
-bool is_device_memory(const void* p, std::size_t bytes) { return device().holds(p, bytes); }
-bool is_pinned(const void* p, std::size_t bytes) { return pinned().holds(p, bytes); }
+MemoryRange device_memory_around(const void* p) { return device().around(p); }
+MemoryRange pinned_memory_around(const void* p) { return pinned().around(p); }
 
 void check_guard_bands() {
   const bool broken = device().take_broken() | pinned().take_broken();

@@ -10,9 +10,17 @@ void* allocate_pinned(std::size_t bytes);
 void release_pinned(void* memory) noexcept;
 std::size_t free_bytes();
 
-/// True if all of [p, p + bytes) lies in one allocation.
-bool is_device_memory(const void* p, std::size_t bytes);
-bool is_pinned(const void* p, std::size_t bytes);
+/// [begin, end); empty: nullptr twice.
+struct MemoryRange {
+  const unsigned char *begin = nullptr, *end = nullptr;
+  bool holds(const void* p, std::size_t bytes) const {
+    const auto* at = static_cast<const unsigned char*>(p);
+    return at >= begin && at < end && bytes <= static_cast<std::size_t>(end - at);
+  }
+};
+/// The allocation that p points into, if any.
+MemoryRange device_memory_around(const void* p);
+MemoryRange pinned_memory_around(const void* p);
 /// Throws kDevice if something was written just before or behind an allocation, living or released.
 void check_guard_bands();
 

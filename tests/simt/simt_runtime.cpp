@@ -80,11 +80,11 @@ void synchronise(Stream s) {
 }
 
 void on_device(const void* p, std::size_t bytes, const char* what) {
-  require(bytes == 0 || is_device_memory(p, bytes), Errc::kDevice, std::string(what) + ": not inside an allocation on the device");
+  require(bytes == 0 || device_memory_around(p).holds(p, bytes), Errc::kDevice, std::string(what) + ": not inside an allocation on the device");
 }
 void on_host(Stream s, const void* p, std::size_t bytes, const char* what) {
-  require(bytes == 0 || !is_device_memory(p, 1), Errc::kDevice, std::string(what) + ": device memory where host memory is meant");
-  if (bytes > 0 && !is_pinned(p, bytes)) outside_capture(s, what);
+  require(bytes == 0 || !device_memory_around(p).holds(p, 1), Errc::kDevice, std::string(what) + ": device memory where host memory is meant");
+  if (bytes > 0 && !pinned_memory_around(p).holds(p, bytes)) outside_capture(s, what);
 }
 void issue_copy(Stream s, void* to, const void* from, std::size_t bytes) {
   issue(s, [=] {
@@ -174,10 +174,33 @@ void run(const char* kernel, dim3 grid, unsigned threads, std::size_t shared_byt
 
 extern const DeviceRuntime runtime;
 const DeviceRuntime runtime = {
-    "host SIMT executor", why_unusable,   describe,    allocate,       release,      allocate_pinned, release_pinned, free_bytes,
-    create_stream,        destroy_stream, synchronise, copy_to_device, copy_to_host, copy_on_device,  fill,           create_event,
-    destroy_event,        record,         wait,        wait_on_host,   milliseconds_between, begin_capture, end_capture, abandon_capture,
-    replay,               destroy_graph};
+    .name = "host SIMT executor",
+    .why_unusable = why_unusable,
+    .describe = describe,
+    .allocate = allocate,
+    .release = release,
+    .allocate_pinned = allocate_pinned,
+    .release_pinned = release_pinned,
+    .free_bytes = free_bytes,
+    .create_stream = create_stream,
+    .destroy_stream = destroy_stream,
+    .synchronise = synchronise,
+    .copy_to_device = copy_to_device,
+    .copy_to_host = copy_to_host,
+    .copy_on_device = copy_on_device,
+    .fill = fill,
+    .create_event = create_event,
+    .destroy_event = destroy_event,
+    .record = record,
+    .wait = wait,
+    .wait_on_host = wait_on_host,
+    .milliseconds_between = milliseconds_between,
+    .begin_capture = begin_capture,
+    .end_capture = end_capture,
+    .abandon_capture = abandon_capture,
+    .replay = replay,
+    .destroy_graph = destroy_graph,
+};
 
 }  // namespace simt
 }  // namespace sutura
