@@ -22,6 +22,7 @@
   extern __shared__ __align__(128) unsigned char sutura_dynamic_[]; \
   T* name = reinterpret_cast<T*>(sutura_dynamic_)
 #define SUTURA_UNROLL _Pragma("unroll")
+#define SUTURA_NO_UNROLL _Pragma("unroll 1")
 
 namespace sutura {
 
@@ -147,6 +148,7 @@ __device__ __forceinline__ std::uint32_t rotate_left(std::uint32_t v, unsigned b
 #define SUTURA_SHARED(T, name, count) auto& name = ::sutura::executor::shared_array<T, (count)>()
 #define SUTURA_DYNAMIC_SHARED(T, name) T* name = static_cast<T*>(::sutura::executor::dynamic_shared())
 #define SUTURA_UNROLL
+#define SUTURA_NO_UNROLL
 
 struct uint3 {
   unsigned x, y, z;

@@ -157,6 +157,9 @@ void replay(GraphExec* graph, Stream s) {
 }
 void destroy_graph(GraphExec* graph) noexcept { delete graph; }
 
+/// Few, so that shapes small enough for tests meet every choice of block and slices that a GPU's many make for large ones.
+int multiprocessors() { return 4; }
+
 }  // namespace
 
 void plant_kernel_failure(int launches) { launches_until_failure = launches; }
@@ -200,6 +203,7 @@ const DeviceRuntime runtime = {
     .abandon_capture = abandon_capture,
     .replay = replay,
     .destroy_graph = destroy_graph,
+    .multiprocessors = multiprocessors,
 };
 
 }  // namespace simt
