@@ -4,6 +4,7 @@ if(NOT SUTURA_WITH_CUDA)
   message(FATAL_ERROR "SUTURA_GPU_CHECK needs a CUDA toolkit: set CUDACXX")
 endif()
 find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED)  # the compiler's own
 
 # What needs libsodium, a JSON library or oneDNN stays out: keys from the operating system and derived ones, safetensors, the onednn
 # backend. BLAKE2b is bench/gpu/blake2b.cpp. kernels/ops/*_impl.h declare two
@@ -11,7 +12,7 @@ find_package(Threads REQUIRED)
 # backend is refused (bench/gpu/without_onednn.cpp).
 set(SUTURA_LEFT_OUT "/blake2b\\.cpp$|/chacha_key\\.cpp$|/safetensors\\.cpp$|/onednn_engine\\.cpp$|_onednn\\.cpp$")
 add_compile_definitions($<$<COMPILE_LANGUAGE:CXX,CUDA>:onednn=reference>)
-foreach(absent PkgConfig::sodium OpenMP::OpenMP_CXX nlohmann_json::nlohmann_json)
+foreach(absent PkgConfig::sodium nlohmann_json::nlohmann_json)
   add_library(${absent} INTERFACE IMPORTED)
 endforeach()
 set(DNNL_LIBRARY "")

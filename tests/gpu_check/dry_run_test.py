@@ -80,13 +80,13 @@ class Table(unittest.TestCase):
         return {p.text: p.answer() for p in table.predictions(values)}
 
     def test_ratios_and_predictions(self):
-        values = {"tail.28px.b128.torch.eager": 2e-3, "tail.28px.b128.native.graph": 0.8e-3, "tail.28px.b128.cudnn.graph": 0.7e-3,
+        values = {"tail.28px.b128.torch.eager": 2e-3, "tail.28px.b128.native.graph": 0.8e-3, "tail.28px.b128.cudnn.graph": 0.72e-3,
                   "conv.a.ours": 2e-5, "conv.a.cudnn": 1e-5, "conv.b.ours": 1e-5, "conv.b.cudnn": 2e-5, "conv.c.ours": 1.0,
                   "ceiling.mma_bf16": 5e14, "ceiling.library_gemm_bf16": 8e14}
         answers = {p.text: p.answer() for p in table.predictions(values)}
         self.assertEqual(answers["PyTorch eager, tail at 28 px, batch 128: 1.5 to 2.5 ms"], "2.000 ms: as predicted")
         self.assertEqual(answers["PyTorch eager / ours: at least 2"], "2.50: as predicted")
-        self.assertEqual(answers["tail built from cuDNN / ours, both as graphs: at least 1.0"], "0.87: not as predicted")
+        self.assertEqual(answers["tail built from cuDNN / ours, both as graphs: at least 1.0"], "0.90: not as predicted")
         self.assertEqual(answers["convolutions, cuDNN / ours, geometric mean: at least 0.9"], "1.00: as predicted")  # 0.5 and 2
         self.assertEqual(answers["convolutions, the smallest ratio: at least 0.75"], "0.50: not as predicted")
         self.assertEqual(answers["mma.sync alone: 60 to 65 % of the library's product rate"], "0.62: as predicted")
