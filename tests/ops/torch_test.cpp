@@ -1,9 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <cstring>
-#include <map>
-
-#include "core/file.h"
 #include "kernels/ops/adamw/adamw.h"
 #include "kernels/ops/batch_norm/batch_norm.h"
 #include "kernels/ops/binary_cross_entropy/binary_cross_entropy.h"
@@ -18,6 +14,7 @@
 #include "kernels/ops/sgd/sgd.h"
 #include "kernels/ops/softmax_cross_entropy/softmax_cross_entropy.h"
 #include "operation.h"
+#include "tests/support/tensor_file.h"
 
 // The same inputs through PyTorch (make_torch_fixture.py): layout, conventions and constants, not just formulas.
 namespace sutura::testing {
@@ -26,34 +23,6 @@ namespace {
 /// Both sides compute in float32 in different orders: sums of up to 500 terms of size 1, each side off by about
 /// sqrt(500) * 2^-24 = 1.3e-6 of the sum of sizes against the largest result; 1e-5 is four times their difference.
 constexpr double kTolerance = 1e-5;
-
-class Fixture {
- public:
-  explicit Fixture(const std::string& path) : file_(read_file(path)) {
-    std::size_t at = 8;
-    const auto count = load_le<std::uint32_t>(file_, at);
-    at += 4;
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const auto length = load_le<std::uint32_t>(file_, at);
-      const std::string name(reinterpret_cast<const char*>(file_.data()) + at + 4, length);
-      at += 4 + length;
-      const DType dtype = load_le<std::uint8_t>(file_, at) == 1 ? DType::kInt32 : DType::kFloat32;
-      const auto rank = load_le<std::uint8_t>(file_, at + 1);
-      at += 2;
-      std::vector<std::int64_t> dims;
-      for (int d = 0; d < rank; ++d, at += 8) dims.push_back(load_le<std::int64_t>(file_, at));
-      Tensor t(Shape(dims), dtype);
-      std::memcpy(t.data(), file_.data() + at, t.bytes_size());
-      at += t.bytes_size();
-      tensors_.emplace(name, std::move(t));
-    }
-  }
-  const Tensor& at(const std::string& name) const { return tensors_.at(name); }
-
- private:
-  Bytes file_;
-  std::map<std::string, Tensor> tensors_;
-};
 
 class Torch : public ::testing::TestWithParam<Variant> {
  protected:
@@ -67,7 +36,7 @@ class Torch : public ::testing::TestWithParam<Variant> {
     EXPECT_LE(worst_error(to_doubles(got), {to_doubles(get(name)), {}}), tolerance) << name;
   }
   std::optional<Context> ctx_;
-  Fixture fixture_{std::string(SUTURA_SOURCE_DIR) + "/tests/fixtures/torch_ops.bin"};
+  TensorFile fixture_{std::string(SUTURA_SOURCE_DIR) + "/tests/fixtures/torch_ops.bin"};
 };
 INSTANTIATE_TEST_SUITE_P(Backends, Torch, ::testing::ValuesIn(f32_variants()), [](const auto& i) { return text(i.param); });
 
