@@ -23,8 +23,8 @@ constexpr std::int64_t blocks_of(Block b, std::int64_t rows, std::int64_t column
 }
 
 /// The largest block that still gives every multiprocessor one: small maps (a residual network's last stages) do not fill the
-/// chip with large blocks, and half an idle chip costs more than the bytes that they save. `copies`: products of this size that run
-/// together (phases, slices of the depth). kElements knows one shape: its limit is latency, not the bytes.
+/// chip with large blocks, and half an idle chip costs more than the bytes that they save. `copies`: products of this size that
+/// run together (phases, slices of the depth). kElements knows one shape: its limit is latency, not the bytes.
 constexpr Block choose_block(std::int64_t rows, std::int64_t columns, std::int64_t copies, Access access,
                              std::int64_t multiprocessors) {
   if (access == Access::kElements) return Block::k64x64;
