@@ -41,31 +41,35 @@ class Torch : public ::testing::TestWithParam<Variant> {
 INSTANTIATE_TEST_SUITE_P(Backends, Torch, ::testing::ValuesIn(f32_variants()), [](const auto& i) { return text(i.param); });
 
 TEST_P(Torch, Conv2d) {
+  const auto here = [&](const std::string& name) { return ctx_->clone(get(name)); };
   for (const std::string name : {"conv0", "conv1", "conv2"}) {
     const auto s = get(name + ".spec").as<std::int32_t>();
     const Conv2dSpec spec{s[0], s[1], s[2], s[3], s[4], s[5]};
-    Tensor y(get(name + ".y").shape()), grad_x(get(name + ".x").shape());
-    Tensor grad_w = Tensor::zeros(get(name + ".weight").shape()), grad_b = Tensor::zeros(get(name + ".bias").shape());
-    conv2d_forward(*ctx_, spec, get(name + ".x"), get(name + ".weight"), get(name + ".bias"), y);
-    conv2d_backward_data(*ctx_, spec, get(name + ".grad_y"), get(name + ".weight"), grad_x);
-    conv2d_backward_weights(*ctx_, spec, get(name + ".x"), get(name + ".grad_y"), grad_w, grad_b);
-    expect(name + ".y", y);
-    expect(name + ".grad_x", grad_x);
-    expect(name + ".grad_weight", grad_w);
-    expect(name + ".grad_bias", grad_b);
+    const Tensor x = here(name + ".x"), weight = here(name + ".weight"), grad_y = here(name + ".grad_y");
+    Tensor y = ctx_->tensor(grad_y.shape()), grad_x = ctx_->tensor(x.shape());
+    Tensor grad_w = ctx_->zeros(weight.shape()), grad_b = ctx_->zeros(get(name + ".bias").shape());
+    conv2d_forward(*ctx_, spec, x, weight, here(name + ".bias"), y);
+    conv2d_backward_data(*ctx_, spec, grad_y, weight, grad_x);
+    conv2d_backward_weights(*ctx_, spec, x, grad_y, grad_w, grad_b);
+    expect(name + ".y", ctx_->host(std::move(y)));
+    expect(name + ".grad_x", ctx_->host(std::move(grad_x)));
+    expect(name + ".grad_weight", ctx_->host(std::move(grad_w)));
+    expect(name + ".grad_bias", ctx_->host(std::move(grad_b)));
   }
 }
 
 TEST_P(Torch, Linear) {
-  Tensor y(get("linear0.y").shape()), grad_x(get("linear0.x").shape());
-  Tensor grad_w = Tensor::zeros(get("linear0.weight").shape()), grad_b = Tensor::zeros(get("linear0.bias").shape());
-  linear_forward(*ctx_, get("linear0.x"), get("linear0.weight"), get("linear0.bias"), y);
-  linear_backward_data(*ctx_, get("linear0.grad_y"), get("linear0.weight"), grad_x);
-  linear_backward_weights(*ctx_, get("linear0.x"), get("linear0.grad_y"), grad_w, grad_b);
-  expect("linear0.y", y);
-  expect("linear0.grad_x", grad_x);
-  expect("linear0.grad_weight", grad_w);
-  expect("linear0.grad_bias", grad_b);
+  const auto here = [&](const std::string& name) { return ctx_->clone(get(name)); };
+  const Tensor x = here("linear0.x"), weight = here("linear0.weight"), grad_y = here("linear0.grad_y");
+  Tensor y = ctx_->tensor(grad_y.shape()), grad_x = ctx_->tensor(x.shape());
+  Tensor grad_w = ctx_->zeros(weight.shape()), grad_b = ctx_->zeros(get("linear0.bias").shape());
+  linear_forward(*ctx_, x, weight, here("linear0.bias"), y);
+  linear_backward_data(*ctx_, grad_y, weight, grad_x);
+  linear_backward_weights(*ctx_, x, grad_y, grad_w, grad_b);
+  expect("linear0.y", ctx_->host(std::move(y)));
+  expect("linear0.grad_x", ctx_->host(std::move(grad_x)));
+  expect("linear0.grad_weight", ctx_->host(std::move(grad_w)));
+  expect("linear0.grad_bias", ctx_->host(std::move(grad_b)));
 }
 
 TEST_P(Torch, GroupNorm) {
