@@ -1,8 +1,8 @@
-#include "kernels/cuda/double_sum.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/ops/binary_cross_entropy/binary_cross_entropy_impl.h"
 #include "kernels/ops/loss_sum/loss_sum_impl.h"
 #include "kernels/ops/loss_sum/loss_types.h"
+#include "kernels/ops/loss_sum/rows.h"
 
 namespace sutura::SUTURA_DEVICE {
 namespace {
@@ -19,13 +19,9 @@ __global__ void __launch_bounds__(kThreads)
   const double z = load_value(logits[n]);
   const bool one = labels[n] != 0;
   const double w = one ? weight1 : weight0;
-  // log(1 + e^u) with u = -z or z by label: no difference of infinities at infinite logits.
-  const double u = one ? -z : z;
-  const double loss = w * ((u < 0.0 ? 0.0 : u) + log1p(exp(u < 0.0 ? u : -u)));
-  // The exponent is never positive: no overflow, and full relative accuracy for large negative z.
-  const double e = exp(z < 0.0 ? z : -z);
-  const double p = (z < 0.0 ? e : 1.0) / (1.0 + e);
-  grad[n] = store_value<G>(static_cast<float>(scale * w * (p - (one ? 1.0 : 0.0))));
+  const BinaryRow row = binary_row(z, one);
+  const double loss = w * row.loss;
+  grad[n] = store_value<G>(static_cast<float>(scale * w * (row.probability - (one ? 1.0 : 0.0))));
   losses[n] = loss;
   broken[n] = finite(z) && finite(loss) ? 0.0 : 1.0;
 }

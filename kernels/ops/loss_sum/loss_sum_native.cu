@@ -1,7 +1,7 @@
-#include "kernels/cuda/double_sum.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/device_stream.h"
 #include "kernels/ops/loss_sum/loss_sum_impl.h"
+#include "kernels/ops/loss_sum/rows.h"
 
 namespace sutura::SUTURA_DEVICE {
 namespace {
@@ -26,16 +26,7 @@ __global__ void __launch_bounds__(kThreads)
     if (threadIdx.x == 0) sum[LossSum::kBadLabels] += 1.0;
     return;
   }
-  double loss = 0.0, flags = 0.0;
-  for (std::int64_t i = threadIdx.x; i < records; i += kThreads) {
-    loss += losses[i];
-    flags += broken[i];
-  }
-  loss = block_sum_double(loss, loss_warps);
-  flags = block_sum_double(flags, broken_warps);
-  if (threadIdx.x != 0) return;
-  sum[LossSum::kLoss] += scale * loss;
-  sum[LossSum::kNotFinite] += flags;
+  add_rows(records, losses, broken, scale, sum, loss_warps, broken_warps);
 }
 
 }  // namespace
