@@ -1,4 +1,6 @@
 #pragma once
+#include <memory>
+
 #include "kernels/device_runtime.h"
 #include "kernels/loss_sum.h"
 #include "kernels/ops/adamw/adamw_impl.h"
@@ -18,6 +20,7 @@
 #include "kernels/ops/mlp/mlp_impl.h"
 #include "kernels/ops/pool2d/pool2d_impl.h"
 #include "kernels/ops/pooled_head/pooled_head_impl.h"
+#include "kernels/ops/release_rows/release_rows_impl.h"
 #include "kernels/ops/relu/relu_impl.h"
 #include "kernels/ops/sgd/sgd_impl.h"
 #include "kernels/ops/sigmoid/sigmoid_impl.h"
@@ -25,12 +28,17 @@
 
 namespace sutura {
 
+class DeviceStream;
+class StreamAttachment;
+
 /// What a device backend computes with: one function per op, behind the same contracts as the CPU's. Arguments lie on the
 /// device of the Context, work is queued on its stream and nothing is waited for. The native backend fills a table from
 /// kernels/ops/*/*_native.cu (by nvcc for CUDA, by g++ for the host SIMT executor); the cudnn module takes that table and puts
 /// its own functions where the library serves the op. A null entry: the op does not exist on this backend yet.
 struct DeviceOps {
   const DeviceRuntime* runtime = nullptr;
+  /// Made once for every stream, before work on it is recorded; nullptr: the backend keeps nothing with its streams.
+  std::unique_ptr<StreamAttachment> (*attachment)(DeviceStream&) = nullptr;
 
   // elementwise and data movement
   decltype(&reference::add) add = nullptr;
@@ -64,9 +72,12 @@ struct DeviceOps {
 
   // matrix products
   decltype(&reference::linear_forward) linear_forward = nullptr;
+  void (*linear_forward_fused)(Context&, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation, Tensor& y) = nullptr;
   decltype(&reference::linear_backward_data) linear_backward_data = nullptr;
   decltype(&reference::linear_backward_weights) linear_backward_weights = nullptr;
   decltype(&reference::conv2d_forward) conv2d_forward = nullptr;
+  void (*conv2d_forward_fused)(Context&, const Conv2dSpec&, const Tensor& x, const Tensor& weight, const Conv2dEpilogue&,
+                               Tensor& y) = nullptr;
   decltype(&reference::conv2d_backward_data) conv2d_backward_data = nullptr;
   decltype(&reference::conv2d_backward_weights) conv2d_backward_weights = nullptr;
 
@@ -86,6 +97,10 @@ struct DeviceOps {
   void (*refresh_working_copy)(const Context&, const Tensor& values, WorkingCopy& copy) = nullptr;
 
   // released rows
+  RowOps::Quantise* quantise_rows = nullptr;
+  RowOps::Release* release_rows = nullptr;
+  RowOps::Dequantise* dequantise_rows = nullptr;
+  RowOps::ClipBackward* clip_backward = nullptr;
 };
 
 /// The table of a device backend. Errors: kDevice with one line that says why there is none (built without CUDA, no driver, no

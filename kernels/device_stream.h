@@ -3,11 +3,19 @@
 #include <map>
 #include <memory>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "kernels/device_runtime.h"
 
 namespace sutura {
+
+/// What a module keeps for a stream: handles of a library that are bound to it. It goes before the stream and its memory do, so
+/// it holds no tensor of the stream.
+class StreamAttachment {
+ public:
+  virtual ~StreamAttachment() = default;
+};
 
 /// One stream of a device and the memory that its work uses. Freed blocks are kept and handed out again: work on one stream
 /// runs in order, so a block's next use comes after its last one. Threads: one at a time.
@@ -23,6 +31,10 @@ class DeviceStream {
   /// Device memory. Errors: kResources when the device has no more, after every kept block was given back to it.
   void* take(std::size_t bytes);
   void give(void* memory) noexcept;
+
+  /// At most one: a Context has one backend.
+  void attach(std::unique_ptr<StreamAttachment> attachment) { attachment_ = std::move(attachment); }
+  StreamAttachment* attachment() const { return attachment_.get(); }
 
   /// An arena keeps its blocks to itself: what is taken while it is entered is taken from it and returns to it, so that work
   /// recorded once finds its memory untouched at every replay. The same calls in the same order take the same blocks.
@@ -44,6 +56,7 @@ class DeviceStream {
   std::unordered_map<void*, Block> blocks_;
   std::unique_ptr<Arena> own_;
   Arena* entered_;
+  std::unique_ptr<StreamAttachment> attachment_;
 };
 
 /// Blocks of one size each, kept for the next taker.

@@ -20,6 +20,14 @@ const DeviceOps& table() {
     // norms and pooling
 
     // matrix products
+    t.linear_forward = linear_forward;
+    t.linear_forward_fused = linear_forward_fused;
+    t.linear_backward_data = linear_backward_data;
+    t.linear_backward_weights = linear_backward_weights;
+    t.conv2d_forward = conv2d_forward;
+    t.conv2d_forward_fused = conv2d_forward_fused;
+    t.conv2d_backward_data = conv2d_backward_data;
+    t.conv2d_backward_weights = conv2d_backward_weights;
 
     // losses and optimizers
     t.softmax_cross_entropy = softmax_cross_entropy;
@@ -35,6 +43,10 @@ const DeviceOps& table() {
     t.refresh_working_copy = refresh_working_copy;
 
     // released rows
+    t.quantise_rows = quantise_rows;
+    t.release_rows = release_rows;
+    t.dequantise_rows = dequantise_rows;
+    t.clip_backward = clip_backward;
 
     return t;
   }();

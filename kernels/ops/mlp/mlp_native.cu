@@ -40,9 +40,10 @@ struct Shared {
 };
 
 /// Latency: a table's batch is a few tiles, and a layer of width 64 takes a microsecond; what counts is one launch for the chain and
-/// no trip to memory between layers. Weights come from the second-level cache, once per tile.
+/// no trip to memory between layers. Weights come from the second-level cache, once per tile. One block a multiprocessor is all that
+/// there are, so a thread may have all the registers it asks for.
 template <class Policy>
-__global__ void __launch_bounds__(kMlpThreads)
+__global__ void __launch_bounds__(kMlpThreads, 1)
     forward_kernel(Chain<typename Policy::Value> chain, std::int64_t records, const typename Policy::Value* x) {
   using T = typename Policy::Value;
   SUTURA_DYNAMIC_SHARED(unsigned char, memory);
@@ -68,7 +69,7 @@ __global__ void __launch_bounds__(kMlpThreads)
 
 /// As forward_kernel, from the last layer down; grad_x may be nullptr.
 template <class Policy>
-__global__ void __launch_bounds__(kMlpThreads)
+__global__ void __launch_bounds__(kMlpThreads, 1)
     backward_kernel(Chain<typename Policy::Value> chain, std::int64_t records, const typename Policy::Value* grad_y,
                     typename Policy::Value* grad_x) {
   using T = typename Policy::Value;

@@ -42,7 +42,6 @@ struct Exact {
     float sums[kPer] = {};
     for (int k0 = 0; k0 < depth; k0 += kDepth) {
       block_sync();  // the last chunk, or what was in this memory before, has been read
-#pragma unroll 2
       for (int e = tid; e < kPadded * kDepth; e += static_cast<int>(kMlpThreads)) {
         // Neighbouring threads read neighbouring weights.
         const int at = kWay == Way::kForward ? e / kDepth : e % kPadded, k = kWay == Way::kForward ? e % kDepth : e / kPadded;
