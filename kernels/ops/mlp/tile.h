@@ -97,14 +97,14 @@ struct Half {
       SUTURA_UNROLL
       for (int k = 0; k < kDepth; k += 16) {
         std::uint32_t a[4];  // matrices: rows 0-7 and 8-15 of columns k to k + 7, then of k + 8 to k + 15
-        load_matrix_x4(a, values + (lane % 16) * kStride + k0 + k + lane / 16 * 8);
+        sutura::load_matrix_x4(a, values + (lane % 16) * kStride + k0 + k + lane / 16 * 8);
         SUTURA_UNROLL
         for (int c = 0; c < kColumns; ++c) {
           const int column = 8 * (warp + c * static_cast<int>(kMlpWarps));
           if (column >= padded) break;  // the same for the warp
           const bf16* row = weights + (column + lane / 4) * kWeightStride + k + 2 * (lane % 4);
           const std::uint32_t b[2] = {pair(row), pair(row + 8)};
-          mma_bf16(sums[c], a, b);
+          sutura::mma_bf16(sums[c], a, b);
         }
       }
     }
