@@ -86,13 +86,15 @@ struct DeviceOps {
                             std::span<const double> class_weights, LossSum& sum);
   LossOfLabels* softmax_cross_entropy = nullptr;
   LossOfLabels* binary_cross_entropy_with_logits = nullptr;
-  void (*mean_squared_error)(Context&, const Tensor& y, const Tensor& target, double scale, Tensor& grad_y, LossSum& sum) = nullptr;
+  void (*mean_squared_error)(Context&, const Tensor& y, const Tensor& target, double scale, Tensor& grad_y, LossSum& sum) =
+      nullptr;
   decltype(&sutura::pooled_head) pooled_head = nullptr;
   decltype(&sutura::mlp_forward) mlp_forward = nullptr;
   decltype(&sutura::mlp_backward) mlp_backward = nullptr;
   void (*set_device_step)(Context&, const DeviceStep::Numbers& numbers, DeviceStep& step) = nullptr;
   void (*sgd_step)(Context&, const SgdSettings&, const DeviceStep&, const Tensor& grads, StepTarget&, Tensor& velocity) = nullptr;
-  void (*adamw_step)(Context&, const AdamWSettings&, const DeviceStep&, const Tensor& grads, StepTarget&, Tensor& m, Tensor& v) = nullptr;
+  void (*adamw_step)(Context&, const AdamWSettings&, const DeviceStep&, const Tensor& grads, StepTarget&, Tensor& m, Tensor& v) =
+      nullptr;
   void (*clip_gradients)(Context&, double max_norm, Tensor& grads, Tensor& norm) = nullptr;
   void (*refresh_working_copy)(const Context&, const Tensor& values, WorkingCopy& copy) = nullptr;
 

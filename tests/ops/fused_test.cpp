@@ -46,8 +46,9 @@ class PooledHead : public ::testing::TestWithParam<std::tuple<HeadCase, Variant>
 // One record and one channel; a ragged line of channels; more channels than threads; more records than a warp; more classes than
 // lanes; as many as there may be.
 INSTANTIATE_TEST_SUITE_P(Shapes, PooledHead,
-                         ::testing::Combine(::testing::Values(HeadCase{1, 1, 1, 1, 1}, HeadCase{3, 2, 3, 5, 4}, HeadCase{9, 4, 4, 300, 10},
-                                                              HeadCase{37, 1, 5, 33, 40}, HeadCase{2, 1, 2, 2048, 64},
+                         ::testing::Combine(::testing::Values(HeadCase{1, 1, 1, 1, 1}, HeadCase{3, 2, 3, 5, 4},
+                                                              HeadCase{9, 4, 4, 300, 10}, HeadCase{37, 1, 5, 33, 40},
+                                                              HeadCase{2, 1, 2, 2048, 64},
                                                               HeadCase{7, 3, 3, 40, 1, HeadLoss::kBinaryCrossEntropy}),
                                             ::testing::ValuesIn(all_variants())),
                          [](const auto& i) {
@@ -61,8 +62,9 @@ struct HeadOracle {
   std::vector<double> logits, grad_x, grad_weight, grad_bias;
   double loss = 0.0;
 };
-HeadOracle head_oracle(const HeadCase& c, const std::vector<double>& x, const std::vector<double>& w, const std::vector<double>& b,
-                       const std::vector<std::int32_t>& labels, double scale, const std::vector<double>& weights) {
+HeadOracle head_oracle(const HeadCase& c, const std::vector<double>& x, const std::vector<double>& w,
+                       const std::vector<double>& b, const std::vector<std::int32_t>& labels, double scale,
+                       const std::vector<double>& weights) {
   const auto N = static_cast<std::size_t>(c.records), P = static_cast<std::size_t>(c.height * c.width),
              C = static_cast<std::size_t>(c.channels), K = static_cast<std::size_t>(c.classes);
   HeadOracle o{std::vector<double>(N * K), std::vector<double>(N * P * C), std::vector<double>(K * C), std::vector<double>(K)};
@@ -109,7 +111,8 @@ TEST_P(PooledHead, MatchesTheOracle) {
   constexpr float kStart = 0.5f;
   const HeadOracle want = head_oracle(c(), x, w, b, labels(), kScale, weights);
   const Shape wide{c().classes, c().channels}, narrow{c().classes};
-  Guarded logits(ctx(), {c().records, c().classes}), grad_x(ctx(), x_shape(), type), grad_weight(ctx(), wide), grad_bias(ctx(), narrow);
+  Guarded logits(ctx(), {c().records, c().classes}), grad_x(ctx(), x_shape(), type), grad_weight(ctx(), wide),
+      grad_bias(ctx(), narrow);
   for (Guarded* g : {&grad_weight, &grad_bias}) {
     Tensor start(g->tensor().shape());
     std::ranges::fill(start.f32(), kStart);
@@ -155,8 +158,8 @@ TEST_P(PooledHead, TellsABadLabelAndAnInfiniteRecord) {
   Tensor grad_weight = ctx().zeros(weight.shape());
   LossSum sum(ctx());
   const auto run = [&](const std::vector<std::int32_t>& l) {
-    pooled_head(ctx(), c().loss, ctx().here(to_tensor(x, x_shape(), type)), weight, no_bias, ctx().here(Tensor::from({c().records}, l)),
-                1.0, {}, logits, {grad_x, grad_weight, none}, sum);
+    pooled_head(ctx(), c().loss, ctx().here(to_tensor(x, x_shape(), type)), weight, no_bias,
+                ctx().here(Tensor::from({c().records}, l)), 1.0, {}, logits, {grad_x, grad_weight, none}, sum);
   };
   std::vector<std::int32_t> bad = labels();
   bad.back() = static_cast<std::int32_t>(kinds());
@@ -201,16 +204,20 @@ class Mlp : public ::testing::TestWithParam<std::tuple<MlpCase, Variant>> {
     for (double& v : w) v = static_cast<float>(v / std::sqrt(static_cast<double>(c().widths[l])));  // values keep their size
     return w;
   }
-  std::vector<double> draw_bias(std::size_t l) const { return draw_values({"b" + std::to_string(l), {c().widths[l + 1]}}, DType::kFloat32, 5); }
+  std::vector<double> draw_bias(std::size_t l) const {
+    return draw_values({"b" + std::to_string(l), {c().widths[l + 1]}}, DType::kFloat32, 5);
+  }
 
  private:
   std::optional<Context> made_;
 };
-// One layer; each width class of the float32 kernel (32, 64, 128, 256) on both sides; ragged tiles of records, several slices of them.
+// One layer; each width class of the float32 kernel (32, 64, 128, 256) on both sides; ragged tiles of records, several slices
+// of them.
 INSTANTIATE_TEST_SUITE_P(Shapes, Mlp,
-                         ::testing::Combine(::testing::Values(MlpCase{1, {1, 1}}, MlpCase{17, {5, 3}}, MlpCase{16, {30, 64, 32, 1}},
-                                                              MlpCase{5, {33, 100, 7, 65, 2}}, MlpCase{3, {256, 256, 10}},
-                                                              MlpCase{300, {9, 20, 3}}, MlpCase{2, {3, 4, 5, 6, 7, 6, 5, 4, 2}}),
+                         ::testing::Combine(::testing::Values(MlpCase{1, {1, 1}}, MlpCase{17, {5, 3}},
+                                                              MlpCase{16, {30, 64, 32, 1}}, MlpCase{5, {33, 100, 7, 65, 2}},
+                                                              MlpCase{3, {256, 256, 10}}, MlpCase{300, {9, 20, 3}},
+                                                              MlpCase{2, {3, 4, 5, 6, 7, 6, 5, 4, 2}}),
                                             ::testing::ValuesIn(all_variants())),
                          [](const auto& i) {
                            std::ostringstream name;
@@ -218,8 +225,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Mlp,
                            return name.str();
                          });
 
-/// The chain in double, on the values that the op stored: `hidden` are its own outputs where it rounds them, so that a ReLU close to
-/// 0 falls to the same side in both.
+/// The chain in double, on the values that the op stored: `hidden` are its own outputs where it rounds them, so that a ReLU
+/// close to 0 falls to the same side in both.
 struct MlpOracle {
   std::vector<std::vector<double>> outputs;  // before the ReLU, per layer
   std::vector<std::vector<double>> grad_weights, grad_biases;
@@ -299,8 +306,8 @@ TEST_P(Mlp, MatchesTheOracle) {
   for (const Guarded& g : kept) stored.push_back(to_doubles(g.values()));
   const MlpOracle want = mlp_oracle(c(), x, stored, w, b, grad_y);
   // One layer's sums of up to 256 (300 records) products: 18 * 2^-24 = 1e-6 of the largest value, and seven more layers backward.
-  // bfloat16: weights and the stored value are rounded, 2 * 2^-9 of the largest, doubled for sums of several such terms; gradients
-  // meet that once a layer (eight): at most 0.06.
+  // bfloat16: weights and the stored value are rounded, 2 * 2^-9 of the largest, doubled for sums of several such terms;
+  // gradients meet that once a layer (eight): at most 0.06.
   const bool half = type() == DType::kBfloat16;
   const double forward = half ? 0.008 : 1e-5, gradient = half ? (layers() > 4 ? 0.06 : 0.03) : 2e-5;
   for (std::size_t l = 0; l + 1 < layers(); ++l) {
@@ -313,7 +320,8 @@ TEST_P(Mlp, MatchesTheOracle) {
   EXPECT_LE(worst_error(to_doubles(y.values()), {want.outputs.back(), {}}), forward);
   EXPECT_LE(worst_error(to_doubles(grad_x.values()), {want.grad_x, {}}), gradient);
   for (std::size_t l = 0; l < layers(); ++l) {
-    for (const auto& [got, exact] : {std::pair{&grads[2 * l], &want.grad_weights[l]}, std::pair{&grads[2 * l + 1], &want.grad_biases[l]}}) {
+    for (const auto& [got, exact] :
+         {std::pair{&grads[2 * l], &want.grad_weights[l]}, std::pair{&grads[2 * l + 1], &want.grad_biases[l]}}) {
       std::vector<double> added = to_doubles(got->values());
       double largest = 0.5;
       for (double& v : added) v -= 0.5;

@@ -157,7 +157,8 @@ TEST_P(EachOptimizer, ALossThatIsNotFiniteChangesNothing) {
     LossSum sum(*where);
     Tensor grad;
     const auto evaluate = [&](float y) {
-      loss->evaluate_into(*where, where->here(Tensor::from({1, 1}, std::span<const float>(&y, 1))), where->zeros({1, 1}), 1.0, grad, sum);
+      loss->evaluate_into(*where, where->here(Tensor::from({1, 1}, std::span<const float>(&y, 1))), where->zeros({1, 1}), 1.0,
+                          grad, sum);
     };
     evaluate(std::numeric_limits<float>::infinity());
     draw_grads(p, 1);
@@ -190,23 +191,28 @@ TEST(DeviceLoss, EqualsTheCpusAndCanBeReplayed) {
   Context ctx = device(), cpu(Backend::kReference);
   const std::vector<double> weights{0.5, 2.0, 3.0};
   for (const LossKind kind : {LossKind::kCrossEntropy, LossKind::kBinaryCrossEntropy, LossKind::kMeanSquaredError}) {
-    const std::int64_t width = kind == LossKind::kBinaryCrossEntropy ? 1 : 3, classes = outputs_for(kind, kind == LossKind::kCrossEntropy ? 3 : 2);
-    const auto loss = make_loss(kind, kind == LossKind::kMeanSquaredError ? std::vector<double>{}
-                                      : std::vector<double>(weights.begin(), weights.begin() + std::max<std::int64_t>(classes, 2)));
+    const std::int64_t width = kind == LossKind::kBinaryCrossEntropy ? 1 : 3,
+                       classes = outputs_for(kind, kind == LossKind::kCrossEntropy ? 3 : 2);
+    const auto loss =
+        make_loss(kind, kind == LossKind::kMeanSquaredError
+                            ? std::vector<double>{}
+                            : std::vector<double>(weights.begin(), weights.begin() + std::max<std::int64_t>(classes, 2)));
     PhiloxStream random(8, "outputs");
     Tensor y({21, width}), labels = kind == LossKind::kMeanSquaredError ? Tensor({21, width}) : Tensor({21}, DType::kInt32);
     for (float& v : y.f32()) v = static_cast<float>(random.next_normal());
     if (kind == LossKind::kMeanSquaredError) {
       for (float& v : labels.f32()) v = static_cast<float>(random.next_normal());
     } else {
-      for (std::int32_t& v : labels.as<std::int32_t>()) v = static_cast<std::int32_t>(random.next_below(kind == LossKind::kCrossEntropy ? 3 : 2));
+      for (std::int32_t& v : labels.as<std::int32_t>())
+        v = static_cast<std::int32_t>(random.next_below(kind == LossKind::kCrossEntropy ? 3 : 2));
     }
     Tensor grad, want;
     const double value = loss->evaluate(cpu, y, labels, 0.1, want);
     const Tensor on_y = ctx.clone(y), on_labels = ctx.clone(labels);
     EXPECT_NEAR(loss->evaluate(ctx, on_y, on_labels, 0.1, grad), value, 1e-12);
     const Tensor got = ctx.host(Tensor::borrow(grad));
-    for (std::size_t i = 0; i < want.f32().size(); ++i) EXPECT_NEAR(got.f32()[i], want.f32()[i], 1.2e-7 * std::abs(want.f32()[i]));
+    for (std::size_t i = 0; i < want.f32().size(); ++i)
+      EXPECT_NEAR(got.f32()[i], want.f32()[i], 1.2e-7 * std::abs(want.f32()[i]));
     EXPECT_THROW(static_cast<void>(loss->scores(on_y)), Error) << "scores are of the host's outputs";
 
     LossSum sum(ctx);

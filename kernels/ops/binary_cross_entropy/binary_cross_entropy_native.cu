@@ -12,8 +12,8 @@ constexpr unsigned kThreads = 64;
 /// Latency: one value a record. A thread per record, small blocks so that a few hundred records reach several multiprocessors.
 template <class T, class G>
 __global__ void __launch_bounds__(kThreads)
-    binary_rows_kernel(std::int64_t rows, const T* logits, const std::int32_t* labels, double scale, double weight0, double weight1,
-                       const std::int32_t* outside, G* grad, double* losses, double* broken) {
+    binary_rows_kernel(std::int64_t rows, const T* logits, const std::int32_t* labels, double scale, double weight0,
+                       double weight1, const std::int32_t* outside, G* grad, double* losses, double* broken) {
   const std::int64_t n = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (n >= rows || *outside != 0) return;
   const double z = load_value(logits[n]);
@@ -35,10 +35,10 @@ void binary_cross_entropy_with_logits(Context& ctx, const Tensor& logits, const 
   LossRows values = loss_rows(ctx, rows);
   const Tensor outside = labels_outside(ctx, labels, 2);
   with_loss_types(logits, grad_logits, [&]<class T, class G>(T*, G*) {
-    SUTURA_LAUNCH((binary_rows_kernel<T, G>), static_cast<unsigned>((rows + kThreads - 1) / kThreads), kThreads, 0,
-                  ctx.stream().stream(), rows, static_cast<const T*>(logits.data()), static_cast<const std::int32_t*>(labels.data()),
-                  scale, weight0, weight1, static_cast<const std::int32_t*>(outside.data()), static_cast<G*>(grad_logits.data()),
-                  values.losses(), values.broken());
+    SUTURA_LAUNCH(
+        (binary_rows_kernel<T, G>), static_cast<unsigned>((rows + kThreads - 1) / kThreads), kThreads, 0, ctx.stream().stream(),
+        rows, static_cast<const T*>(logits.data()), static_cast<const std::int32_t*>(labels.data()), scale, weight0, weight1,
+        static_cast<const std::int32_t*>(outside.data()), static_cast<G*>(grad_logits.data()), values.losses(), values.broken());
   });
   add_loss_rows(ctx, values, outside, scale, sum);
 }

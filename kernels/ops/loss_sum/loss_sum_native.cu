@@ -9,17 +9,17 @@ namespace {
 constexpr unsigned kWarps = 32, kThreads = 32 * kWarps;
 
 /// Latency: a batch's labels are a few KiB. One block, so that the answer needs neither atomics nor a cleared flag.
-__global__ void labels_outside_kernel(std::int64_t records, std::int64_t classes, const std::int32_t* labels, std::int32_t* outside) {
+__global__ void labels_outside_kernel(std::int64_t records, std::int64_t classes, const std::int32_t* labels,
+                                      std::int32_t* outside) {
   bool found = false;
   for (std::int64_t i = threadIdx.x; i < records; i += blockDim.x) found = found || labels[i] < 0 || labels[i] >= classes;
   found = block_any(found);
   if (threadIdx.x == 0) *outside = found ? 1 : 0;
 }
 
-/// Latency: two doubles a record. One block adds them in a fixed order; thousands of records would still take microseconds.
-__global__ void __launch_bounds__(kThreads)
-    add_loss_rows_kernel(std::int64_t records, const double* losses, const double* broken, const std::int32_t* outside, double scale,
-                         double* sum) {
+/// Latency: two doubles a record. One block adds them in a fixed order; a thousand records are one load and addition a thread.
+__global__ void __launch_bounds__(kThreads) add_loss_rows_kernel(std::int64_t records, const double* losses, const double* broken,
+                                                                 const std::int32_t* outside, double scale, double* sum) {
   SUTURA_SHARED(double, loss_warps, kWarps);
   SUTURA_SHARED(double, broken_warps, kWarps);
   if (outside != nullptr && *outside != 0) {  // the same for all threads

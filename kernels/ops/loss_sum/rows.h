@@ -7,8 +7,8 @@ namespace sutura::SUTURA_DEVICE {
 
 /// sum += {scale * losses, broken, 0} of `records` records, in a fixed order. All threads of the block (32 * kWarps) call it.
 template <unsigned kWarps>
-__device__ __forceinline__ void add_rows(std::int64_t records, const double* losses, const double* broken, double scale, double* sum,
-                                         double (&loss_warps)[kWarps], double (&broken_warps)[kWarps]) {
+__device__ __forceinline__ void add_rows(std::int64_t records, const double* losses, const double* broken, double scale,
+                                         double* sum, double (&loss_warps)[kWarps], double (&broken_warps)[kWarps]) {
   double loss = 0.0, flags = 0.0;
   for (std::int64_t i = threadIdx.x; i < records; i += 32 * kWarps) {
     loss += losses[i];

@@ -10,8 +10,8 @@ namespace sutura {
 constexpr std::size_t kMlpMostLayers = 8;
 constexpr std::int64_t kMlpWidest = 256;
 
-/// A chain of linear layers with a ReLU between them: h[0] = x, h[l+1] = relu(h[l] * weights[l]^T + biases[l]), and the last layer
-/// without the ReLU gives y. On a device one kernel.
+/// A chain of linear layers with a ReLU between them: h[0] = x, h[l+1] = relu(h[l] * weights[l]^T + biases[l]), and the last
+/// layer without the ReLU gives y. On a device one kernel.
 /// Shapes   x: [N, D0]; weights[l]: [D(l+1), D(l)] float32, 1 to 8 layers, every D from 1 to 256; biases[l]: [D(l+1)] float32 or
 ///          undefined; hidden[l]: [N, D(l+1)] of x's type, one fewer than layers, overwritten: what mlp_backward() needs;
 ///          y: [N, D(last)] of x's type. x float32 or bfloat16 where the backend computes in it. Nothing aliases.

@@ -39,9 +39,9 @@ struct Shared {
   }
 };
 
-/// Latency: a table's batch is a few tiles, and a layer of width 64 takes a microsecond; what counts is one launch for the chain and
-/// no trip to memory between layers. Weights come from the second-level cache, once per tile. One block a multiprocessor is all that
-/// there are, so a thread may have all the registers it asks for.
+/// Latency: a table's batch is a few tiles, and a layer of width 64 is 256 products a thread; what counts is one launch for the
+/// chain and no trip to memory between layers. Weights come from the second-level cache, once per tile. One block a
+/// multiprocessor is all that there are, so a thread may have all the registers it asks for.
 template <class Policy>
 __global__ void __launch_bounds__(kMlpThreads, 1)
     forward_kernel(Chain<typename Policy::Value> chain, std::int64_t records, const typename Policy::Value* x) {
@@ -83,13 +83,14 @@ __global__ void __launch_bounds__(kMlpThreads, 1)
     const T* mask = l > 0 ? chain.mask[l - 1] : nullptr;
     T* to = l > 0 ? chain.hidden[l - 1] : grad_x;
     T* next = s.next;
-    Policy::template product<Way::kBackward>(chain.layer(l), width, chain.width[l + 1], s.now, s.weights, [=](int r, int n, float v) {
-      const bool inside = n < width && first + r < records;
-      if (!inside || (mask != nullptr && !(load_value(mask[(first + r) * width + n]) > 0.0f))) v = 0.0f;
-      const T stored = store_value<T>(v);
-      next[r * Policy::kStride + n] = stored;
-      if (inside) to[(first + r) * width + n] = stored;
-    });
+    Policy::template product<Way::kBackward>(
+        chain.layer(l), width, chain.width[l + 1], s.now, s.weights, [=](int r, int n, float v) {
+          const bool inside = n < width && first + r < records;
+          if (!inside || (mask != nullptr && !(load_value(mask[(first + r) * width + n]) > 0.0f))) v = 0.0f;
+          const T stored = store_value<T>(v);
+          next[r * Policy::kStride + n] = stored;
+          if (inside) to[(first + r) * width + n] = stored;
+        });
     s.swap();
   }
 }
@@ -107,8 +108,8 @@ Chain<T> chain_of(std::span<const Tensor> weights, const Tensor& x) {
 }
 
 template <class Policy>
-void forward(Context& ctx, std::span<const Tensor> weights, std::span<const Tensor> biases, const Tensor& x, std::span<Tensor> hidden,
-             Tensor& y) {
+void forward(Context& ctx, std::span<const Tensor> weights, std::span<const Tensor> biases, const Tensor& x,
+             std::span<Tensor> hidden, Tensor& y) {
   using T = typename Policy::Value;
   Chain<T> chain = chain_of<T>(weights, x);
   for (std::size_t l = 0; l < weights.size(); ++l) {

@@ -30,14 +30,14 @@ __device__ __forceinline__ int layer_of(const int* first, int layers, int i) {
   return l;
 }
 
-/// partial[slice] = the gradients from one slice of the records. Latency: a tile of 32 x 32 gradients a block, 4 a thread, so that
-/// even a layer of 64 x 64 is four blocks and slices multiply them. float32 products also of bfloat16 values: there are too few to
-/// keep tensor cores busy, and they are exact.
+/// partial[slice] = the gradients from one slice of the records. Latency: a tile of 32 x 32 gradients a block, 4 a thread, so
+/// that even a layer of 64 x 64 is four blocks and slices multiply them. float32 products also of bfloat16 values: there are
+/// too few to keep tensor cores busy, and they are exact.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     partial_kernel(Gradients<T> g, std::int64_t records, std::int64_t slice_records, float* partial) {
-  SUTURA_SHARED(float, grads, kTile * (kTile + 1));
-  SUTURA_SHARED(float, values, kTile * (kTile + 1));
+  SUTURA_SHARED(float, grads, kTile*(kTile + 1));
+  SUTURA_SHARED(float, values, kTile*(kTile + 1));
   const int l = layer_of(g.first_tile, g.layers, static_cast<int>(blockIdx.x));
   const int tile = static_cast<int>(blockIdx.x) - g.first_tile[l];
   const int inputs = g.inputs[l], outputs = g.outputs[l], across = (inputs + kTile - 1) / kTile;
@@ -50,8 +50,10 @@ __global__ void __launch_bounds__(kThreads)
     block_sync();
     for (int r = row; r < kTile; r += kTile / kPer) {
       const bool inside = n0 + r < end;
-      grads[r * (kTile + 1) + column] = inside && o0 + column < outputs ? load_value(g.grad[l][(n0 + r) * outputs + o0 + column]) : 0.0f;
-      values[r * (kTile + 1) + column] = inside && i0 + column < inputs ? load_value(g.x[l][(n0 + r) * inputs + i0 + column]) : 0.0f;
+      grads[r * (kTile + 1) + column] =
+          inside && o0 + column < outputs ? load_value(g.grad[l][(n0 + r) * outputs + o0 + column]) : 0.0f;
+      values[r * (kTile + 1) + column] =
+          inside && i0 + column < inputs ? load_value(g.x[l][(n0 + r) * inputs + i0 + column]) : 0.0f;
     }
     block_sync();
     for (int r = 0; r < kTile; ++r) {
@@ -114,8 +116,8 @@ void run(Context& ctx, const Tensor& x, std::span<const Tensor> hidden, std::spa
   const Stream stream = ctx.stream().stream();
   SUTURA_LAUNCH((partial_kernel<T>), dim3(static_cast<unsigned>(g.first_tile[g.layers]), slices), kThreads, 0, stream, g, records,
                 slice_records, static_cast<float*>(partial.data()));
-  SUTURA_LAUNCH((add_slices_kernel<T>), (static_cast<unsigned>(g.first_value[g.layers]) + kThreads - 1) / kThreads, kThreads, 0, stream,
-                g, static_cast<int>(slices), static_cast<const float*>(partial.data()));
+  SUTURA_LAUNCH((add_slices_kernel<T>), (static_cast<unsigned>(g.first_value[g.layers]) + kThreads - 1) / kThreads, kThreads, 0,
+                stream, g, static_cast<int>(slices), static_cast<const float*>(partial.data()));
 }
 
 }  // namespace

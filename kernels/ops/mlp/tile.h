@@ -2,12 +2,12 @@
 #include "kernels/cuda/elementwise.h"
 #include "kernels/ops/mlp/mlp_impl.h"
 
-/// One layer's product for a tile of records, by one block; for mlp_native.cu. The tile's values stay in shared memory from layer to
-/// layer, weights pass through it 32 products deep.
+/// One layer's product for a tile of records, by one block; for mlp_native.cu. The tile's values stay in shared memory from
+/// layer to layer, weights pass through it 32 products deep.
 namespace sutura::SUTURA_DEVICE {
 
-/// Sixteen records: the height of mma's tile, and for small batches (a table's 128 to 512 rows) still 8 to 32 blocks. 256 threads: a
-/// thread per output of the widest layer.
+/// Sixteen records: the height of mma's tile, and for small batches (a table's 128 to 512 rows) still 8 to 32 blocks. 256
+/// threads: a thread per output of the widest layer.
 constexpr int kRecords = 16, kDepth = 32, kMostWidth = 256;
 constexpr unsigned kMlpWarps = 8, kMlpThreads = 32 * kMlpWarps;
 
@@ -29,8 +29,8 @@ __device__ __forceinline__ float weight_at(const Layer& l, int n, int k) {
 /// float32, exact: a thread owns one output for kPer of the 16 records. Shared memory reads of values are broadcasts.
 struct Exact {
   using Value = float;
-  static constexpr int kStride = kMostWidth + 4;                              // of a record's values in shared memory
-  static constexpr int kWeightStride = kMostWidth + 1;                        // odd: staging a transposed tile meets no bank twice
+  static constexpr int kStride = kMostWidth + 4;        // of a record's values in shared memory
+  static constexpr int kWeightStride = kMostWidth + 1;  // odd: staging a transposed tile meets no bank twice
   static constexpr std::size_t kWeightBytes = sizeof(float) * kDepth * kWeightStride;
 
   /// out(record, n, sum) for all n < padded, padded the power of two from 32 that holds `width`.
@@ -73,8 +73,8 @@ struct Exact {
   }
 };
 
-/// bfloat16 on tensor cores: a warp takes every eighth column of eight outputs, at most four of them. Weights are rounded on their
-/// way into shared memory.
+/// bfloat16 on tensor cores: a warp takes every eighth column of eight outputs, at most four of them. Weights are rounded on
+/// their way into shared memory.
 struct Half {
   using Value = bf16;
   static constexpr int kStride = kMostWidth + 8;  // 16 bytes more than a multiple of 128: ldmatrix meets no bank twice

@@ -23,8 +23,7 @@ void composed(Context& ctx, HeadLoss loss, const Tensor& x, const Tensor& weight
   linear_forward(ctx, pooled, weight, bias, y);
   const Tensor wide = cast(ctx, y, DType::kFloat32);
   Tensor grad = ctx.tensor(logits.shape());
-  const auto evaluate =
-      loss == HeadLoss::kCrossEntropy ? softmax_cross_entropy_into : binary_cross_entropy_with_logits_into;
+  const auto evaluate = loss == HeadLoss::kCrossEntropy ? softmax_cross_entropy_into : binary_cross_entropy_with_logits_into;
   evaluate(ctx, wide, labels, scale, grad, class_weights, sum);
   ctx.copy(wide, logits);
   const Tensor grad_y = cast(ctx, grad, x.dtype());

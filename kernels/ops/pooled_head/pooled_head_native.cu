@@ -29,8 +29,8 @@ __device__ __forceinline__ float warp_sum(float v) {
   return v;
 }
 
-/// True for all threads where a label lies outside the classes. Every block looks at all labels: for a batch of hundreds that is a
-/// load or two a thread, and a launch less than asking first.
+/// True for all threads where a label lies outside the classes. Every block looks at all labels: for a batch of hundreds that
+/// is a load or two a thread, and a launch less than asking first.
 __device__ __forceinline__ bool any_outside(std::int64_t records, int kinds, const std::int32_t* labels) {
   bool found = false;
   for (std::int64_t i = threadIdx.x; i < records; i += kThreads) found = found || labels[i] < 0 || labels[i] >= kinds;
@@ -63,13 +63,13 @@ __device__ __forceinline__ void record_loss(HeadLoss loss, const Sizes& s, std::
   rows.broken[n] = any ? 1.0 : 0.0;
 }
 
-/// Memory: x is read once and grad_x written once; pooled values, logits and their gradients never leave the multiprocessor but for
-/// what the weights' kernel needs. A block per record: a batch of 128 fills the chip once. Threads run along channels, so
+/// Memory: x is read once and grad_x written once; pooled values, logits and their gradients never leave the multiprocessor
+/// but for what the weights' kernel needs. A block per record: a batch of 128 fills the chip once. Threads run along channels, so
 /// every access is a full line; a warp takes a class of the product, which is short (C <= 2048) against the pass over x.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    head_kernel(HeadLoss loss, Sizes s, const T* x, const float* weight, const float* bias, const std::int32_t* labels, double scale,
-                ClassWeights weights, float* logits_out, T* grad_x, HeadRows rows) {
+    head_kernel(HeadLoss loss, Sizes s, const T* x, const float* weight, const float* bias, const std::int32_t* labels,
+                double scale, ClassWeights weights, float* logits_out, T* grad_x, HeadRows rows) {
   SUTURA_SHARED(float, pooled, kMostChannels);
   SUTURA_SHARED(float, logits, kMostClasses);
   SUTURA_SHARED(float, grad, kMostClasses);
@@ -107,10 +107,10 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Latency: N * C values, K times, all in the second-level cache. A block takes 32 channels (a line) of one class; its 8 warps share
-/// the records and add up in a fixed order. One more block adds the losses, which saves a launch.
-__global__ void __launch_bounds__(kThreads)
-    head_weights_kernel(Sizes s, unsigned channel_blocks, double scale, HeadRows rows, float* grad_weight, float* grad_bias, double* sum) {
+/// Latency: N * C values, K times, all in the second-level cache. A block takes 32 channels (a line) of one class; its 8
+/// warps share the records and add up in a fixed order. One more block adds the losses, which saves a launch.
+__global__ void __launch_bounds__(kThreads) head_weights_kernel(Sizes s, unsigned channel_blocks, double scale, HeadRows rows,
+                                                                float* grad_weight, float* grad_bias, double* sum) {
   SUTURA_SHARED(float, weight_warps, kThreads);
   SUTURA_SHARED(float, bias_warps, kThreads);
   SUTURA_SHARED(double, loss_warps, kWarps);
@@ -159,10 +159,10 @@ void pooled_head(Context& ctx, HeadLoss loss, const Tensor& x, const Tensor& wei
                          static_cast<std::int32_t*>(outside.data())};
   const Stream stream = ctx.stream().stream();
   const auto go = [&]<class T>(T*) {
-    SUTURA_LAUNCH((head_kernel<T>), static_cast<unsigned>(s.records), kThreads, 0, stream, loss, s, static_cast<const T*>(x.data()),
-                  static_cast<const float*>(weight.data()), static_cast<const float*>(bias.data()),
-                  static_cast<const std::int32_t*>(labels.data()), scale, weights, static_cast<float*>(logits.data()),
-                  static_cast<T*>(grads.x.data()), rows);
+    SUTURA_LAUNCH((head_kernel<T>), static_cast<unsigned>(s.records), kThreads, 0, stream, loss, s,
+                  static_cast<const T*>(x.data()), static_cast<const float*>(weight.data()),
+                  static_cast<const float*>(bias.data()), static_cast<const std::int32_t*>(labels.data()), scale, weights,
+                  static_cast<float*>(logits.data()), static_cast<T*>(grads.x.data()), rows);
   };
   if (x.dtype() == DType::kBfloat16) {
     go(static_cast<bf16*>(nullptr));
@@ -170,8 +170,8 @@ void pooled_head(Context& ctx, HeadLoss loss, const Tensor& x, const Tensor& wei
     go(static_cast<float*>(nullptr));
   }
   const auto channel_blocks = static_cast<unsigned>((s.channels + 31) / 32);
-  SUTURA_LAUNCH(head_weights_kernel, channel_blocks * static_cast<unsigned>(s.classes) + 1, kThreads, 0, stream, s, channel_blocks,
-                scale, rows, static_cast<float*>(grads.weight.data()), static_cast<float*>(grads.bias.data()),
+  SUTURA_LAUNCH(head_weights_kernel, channel_blocks * static_cast<unsigned>(s.classes) + 1, kThreads, 0, stream, s,
+                channel_blocks, scale, rows, static_cast<float*>(grads.weight.data()), static_cast<float*>(grads.bias.data()),
                 static_cast<double*>(sum.tensor().data()));
 }
 

@@ -9,8 +9,8 @@ namespace {
 
 constexpr unsigned kThreads = 128, kRows = kThreads / 32;
 
-/// Latency: a batch is a few hundred rows of a few classes. A warp per row, so that rows spread over the chip and no barrier of the
-/// block is needed; four rows a block. The exponentials are computed a second time for the gradient: cheaper than keeping
+/// Latency: a batch is a few hundred rows of a few classes. A warp per row, so that rows spread over the chip and no barrier
+/// of the block is needed; four rows a block. The exponentials are computed a second time for the gradient: cheaper than keeping
 /// a row of any length.
 template <class T, class G>
 __global__ void __launch_bounds__(kThreads)
@@ -47,10 +47,10 @@ void softmax_cross_entropy(Context& ctx, const Tensor& logits, const Tensor& lab
   LossRows values = loss_rows(ctx, rows);
   const Tensor outside = labels_outside(ctx, labels, classes);
   with_loss_types(logits, grad_logits, [&]<class T, class G>(T*, G*) {
-    SUTURA_LAUNCH((softmax_rows_kernel<T, G>), static_cast<unsigned>((rows + kRows - 1) / kRows), kThreads, 0, ctx.stream().stream(),
-                  rows, classes, static_cast<const T*>(logits.data()), static_cast<const std::int32_t*>(labels.data()), scale, weights,
-                  static_cast<const std::int32_t*>(outside.data()), static_cast<G*>(grad_logits.data()), values.losses(),
-                  values.broken());
+    SUTURA_LAUNCH(
+        (softmax_rows_kernel<T, G>), static_cast<unsigned>((rows + kRows - 1) / kRows), kThreads, 0, ctx.stream().stream(), rows,
+        classes, static_cast<const T*>(logits.data()), static_cast<const std::int32_t*>(labels.data()), scale, weights,
+        static_cast<const std::int32_t*>(outside.data()), static_cast<G*>(grad_logits.data()), values.losses(), values.broken());
   });
   add_loss_rows(ctx, values, outside, scale, sum);
 }
