@@ -138,37 +138,39 @@ TEST_P(Torch, Pooling) {
 }
 
 TEST_P(Torch, Losses) {
-  Tensor grad({9, 7});
-  double loss = softmax_cross_entropy(*ctx_, get("cross_entropy.logits"), get("cross_entropy.labels"), 1.0 / 9.0, grad);
+  const auto here = [&](const std::string& name) { return ctx_->clone(get(name)); };
+  Tensor grad = ctx_->tensor({9, 7});
+  double loss = softmax_cross_entropy(*ctx_, here("cross_entropy.logits"), here("cross_entropy.labels"), 1.0 / 9.0, grad);
   EXPECT_NEAR(loss, get("cross_entropy.loss").f32()[0], 1e-6 * (1.0 + loss));
-  expect("cross_entropy.grad", grad, 1e-6);
-  Tensor column({9, 1});
-  loss = binary_cross_entropy_with_logits(*ctx_, get("binary.logits"), get("binary.labels"), 1.0 / 9.0, column);
+  expect("cross_entropy.grad", ctx_->host(std::move(grad)), 1e-6);
+  Tensor column = ctx_->tensor({9, 1});
+  loss = binary_cross_entropy_with_logits(*ctx_, here("binary.logits"), here("binary.labels"), 1.0 / 9.0, column);
   EXPECT_NEAR(loss, get("binary.loss").f32()[0], 1e-6 * (1.0 + loss));
-  expect("binary.grad", column, 1e-6);
-  Tensor rows({9, 4});
-  loss = mean_squared_error(*ctx_, get("squared.y"), get("squared.target"), 1.0 / 9.0, rows);
+  expect("binary.grad", ctx_->host(std::move(column)), 1e-6);
+  Tensor rows = ctx_->tensor({9, 4});
+  loss = mean_squared_error(*ctx_, here("squared.y"), here("squared.target"), 1.0 / 9.0, rows);
   EXPECT_NEAR(loss, get("squared.loss").f32()[0], 1e-6 * (1.0 + loss));
-  expect("squared.grad", rows, 1e-6);
+  expect("squared.grad", ctx_->host(std::move(rows)), 1e-6);
 }
 
 TEST_P(Torch, Optimizers) {
   // Three steps of a few float roundings each: 1e-6 of the largest value.
-  Tensor params = get("sgd.params0").clone(), velocity = Tensor::zeros({50});
+  const auto here = [&](const std::string& name) { return ctx_->clone(get(name)); };
+  const auto host = [&](const Tensor& t) { return ctx_->host(Tensor::borrow(t)); };
+  Tensor params = here("sgd.params0"), velocity = ctx_->zeros({50});
   for (const std::string step : {"1", "2", "3"}) {
-    sgd_step(*ctx_, {0.1f, 0.9f, 0.01f}, get("sgd.grads" + step), params, velocity);
-    expect("sgd.params" + step, params, 1e-6);
+    sgd_step(*ctx_, {0.1f, 0.9f, 0.01f}, here("sgd.grads" + step), params, velocity);
+    expect("sgd.params" + step, host(params), 1e-6);
   }
-  params = get("adamw.params0").clone();
-  Tensor m = Tensor::zeros({50}), v = Tensor::zeros({50});
+  params = here("adamw.params0");
+  Tensor m = ctx_->zeros({50}), v = ctx_->zeros({50});
   for (int t = 1; t <= 3; ++t) {
-    adamw_step(*ctx_, {0.01f, 0.9f, 0.999f, 1e-8f, 0.1f}, t, get(std::string("adamw.grads").append(std::to_string(t))), params, m,
-               v);
-    expect(std::string("adamw.params").append(std::to_string(t)), params, 1e-6);
+    adamw_step(*ctx_, {0.01f, 0.9f, 0.999f, 1e-8f, 0.1f}, t, here(std::string("adamw.grads").append(std::to_string(t))), params, m, v);
+    expect(std::string("adamw.params").append(std::to_string(t)), host(params), 1e-6);
   }
-  Tensor grads = get("clip.before").clone();
+  Tensor grads = here("clip.before");
   EXPECT_NEAR(clip_gradients(*ctx_, 1.5, grads), get("clip.norm").f32()[0], 1e-5);
-  expect("clip.after", grads, 1e-6);
+  expect("clip.after", host(grads), 1e-6);
 }
 
 }  // namespace
