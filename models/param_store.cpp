@@ -56,6 +56,12 @@ ParamView ParamStore::view(const Context& ctx, std::size_t layer) const {
   return v;
 }
 
+void ParamStore::assign_trained(const Context& ctx, const ParamStore& from) {
+  require(trained() == from.trained(), Errc::kShapeMismatch, "weights were assigned to a segment of another size");
+  Tensor to = trained_values_on(ctx);  // [trained]
+  ctx.copy(from.trained_values_on(ctx), to);
+}
+
 Tensor ParamStore::trained_values_on(const Context& ctx) const { return Tensor::part(values_.on(ctx), 0, {trained()}); }
 
 }  // namespace sutura

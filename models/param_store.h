@@ -34,6 +34,8 @@ class ParamStore {
   /// What an optimizer steps, where `ctx` computes. [trained], borrowed.
   Tensor trained_values_on(const Context& ctx) const;
   Tensor grads_on(const Context& ctx) const { return grads_.on(ctx); }
+  /// The trained values of a store of the same shape, where `ctx` computes.
+  void assign_trained(const Context& ctx, const ParamStore& from);
   void zero_grads(const Context& ctx) { grads_.fill_zero(ctx); }
   const std::vector<ParamEntry>& entries() const { return entries_; }
   std::int64_t total() const { return values_.defined() ? values_.elements() : 0; }
