@@ -36,6 +36,11 @@ bool Context::cpu_has_bf16() {
 }
 
 namespace {
+std::shared_ptr<DeviceStream> new_stream(const DeviceOps& ops) {
+  auto stream = std::make_shared<DeviceStream>(*ops.runtime);
+  if (ops.attachment != nullptr) stream->attach(ops.attachment(*stream));
+  return stream;
+}
 bool is_device(Backend b) { return b == Backend::kNative || b == Backend::kCudnn; }
 void check_compute(DType compute) {
   require(compute == DType::kFloat32 || compute == DType::kBfloat16, Errc::kInvalidArgument,
@@ -49,7 +54,7 @@ Context::Context(Backend backend, int threads, DType compute, Math math)
   check_compute(compute);
   if (is_device(backend)) {
     ops_ = &device_ops(backend);
-    stream_ = std::make_shared<DeviceStream>(*ops_->runtime);
+    stream_ = new_stream(*ops_);
     return;
   }
   require(math == Math::kIeee, Errc::kDevice, "tf32 is a mode of devices; the CPU computes in float32 or bfloat16");
@@ -61,7 +66,7 @@ Context::Context(Backend backend, int threads, DType compute, Math math)
 }
 
 Context::Context(Backend backend, const DeviceOps& ops, DType compute, Math math)
-    : backend_(backend), threads_(1), compute_(compute), math_(math), ops_(&ops), stream_(std::make_shared<DeviceStream>(*ops.runtime)) {
+    : backend_(backend), threads_(1), compute_(compute), math_(math), ops_(&ops), stream_(new_stream(ops)) {
   require(is_device(backend), Errc::kInvalidArgument, "a CPU backend has no device");
   check_compute(compute);
 }

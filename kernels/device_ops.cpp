@@ -3,6 +3,7 @@
 #include <map>
 
 #include "core/error.h"
+#include "kernels/cudnn_module.h"
 
 namespace sutura {
 
@@ -24,14 +25,27 @@ void provide_device(Backend backend, const DeviceOps& table) { provided()[backen
 const DeviceOps& device_ops(Backend backend) {
   if (const auto it = provided().find(backend); it != provided().end()) return *it->second;
 #if defined(SUTURA_WITH_CUDA)
-  if (backend == Backend::kNative) {
-    const DeviceOps& table = native::table();
-    if (const std::string why = table.runtime->why_unusable(); !why.empty())
-      throw Error(Errc::kDevice, "the native backend cannot be used here: " + why);
-    return table;
+  const auto refuse = [&](const std::string& why) {
+    throw Error(Errc::kDevice, "the " + std::string(name(backend)) + " backend cannot be used here: " + why);
+  };
+  if (backend == Backend::kNative || backend == Backend::kCudnn) {
+    const DeviceOps& own = native::table();
+    const std::string why = own.runtime->why_unusable();
+    if (backend == Backend::kNative) {
+      if (!why.empty()) refuse(why);
+      return own;
+    }
+    try {
+      const CudnnModule& module = open_cudnn_module();
+      if (!why.empty()) throw Error(Errc::kDevice, why + " (" + module.versions() + " found)");
+      static const DeviceOps& table = module.table(own);
+      return table;
+    } catch (const Error& e) {
+      refuse(e.what());
+    }
   }
 #endif
-  throw Error(Errc::kDevice, "the " + std::string(name(backend)) + " backend is not part of this build (SUTURA_CUDA)");
+  throw Error(Errc::kDevice, "the " + std::string(name(backend)) + " backend is not part of this build (SUTURA_CUDA=OFF, or no toolkit was found)");
 }
 
 }  // namespace sutura

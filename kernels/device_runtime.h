@@ -45,6 +45,8 @@ struct DeviceRuntime {
   void (*abandon_capture)(Stream) noexcept;
   void (*replay)(GraphExec*, Stream);
   void (*destroy_graph)(GraphExec*) noexcept;
+
+  int (*multiprocessors)();  ///< how many blocks the device runs side by side at least
 };
 
 }  // namespace sutura

@@ -22,6 +22,7 @@ DeviceStream::~DeviceStream() {
     runtime_.synchronise(stream_);
   } catch (const Error&) {  // whoever used the stream has seen it; memory is freed all the same
   }
+  attachment_.reset();
   for (const auto& [memory, block] : blocks_) {
     block.arena->stream_ = nullptr;
     runtime_.release(memory);

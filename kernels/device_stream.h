@@ -4,11 +4,19 @@
 #include <map>
 #include <memory>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "kernels/device_runtime.h"
 
 namespace sutura {
+
+/// What a module keeps for a stream: handles of a library that are bound to it. It goes before the stream and its memory do, so
+/// it holds no tensor of the stream.
+class StreamAttachment {
+ public:
+  virtual ~StreamAttachment() = default;
+};
 
 /// One stream of a device and the memory that its work uses. Freed blocks are kept and handed out again: work on one stream
 /// runs in order, so a block's next use comes after its last one. Threads: one at a time.
@@ -34,6 +42,10 @@ class DeviceStream {
   std::uint64_t host_accesses() const { return host_accesses_; }
   void note_host_access() { ++host_accesses_; }
 
+  /// At most one: a Context has one backend.
+  void attach(std::unique_ptr<StreamAttachment> attachment) { attachment_ = std::move(attachment); }
+  StreamAttachment* attachment() const { return attachment_.get(); }
+
   /// An arena keeps its blocks to itself: what is taken while it is entered is taken from it and returns to it, so that work
   /// recorded once finds its memory untouched at every replay. The same calls in the same order take the same blocks.
   class Arena;
@@ -57,6 +69,7 @@ class DeviceStream {
   std::uint64_t host_accesses_ = 0;
   std::unique_ptr<Arena> own_;
   Arena* entered_;
+  std::unique_ptr<StreamAttachment> attachment_;
 };
 
 /// Blocks of one size each, kept for the next taker.

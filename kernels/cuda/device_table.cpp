@@ -1,5 +1,8 @@
 // Compiled twice: for CUDA (SUTURA_DEVICE=native) and for the host SIMT executor (SUTURA_DEVICE=simt).
 #include "kernels/device_ops.h"
+#include "kernels/ops/binary_cross_entropy/binary_cross_entropy_impl.h"
+#include "kernels/ops/mean_squared_error/mean_squared_error_impl.h"
+#include "kernels/ops/softmax_cross_entropy/softmax_cross_entropy_impl.h"
 
 namespace sutura::SUTURA_DEVICE {
 
@@ -17,10 +20,30 @@ const DeviceOps& table() {
     // norms and pooling
 
     // matrix products
+    t.linear_forward = linear_forward;
+    t.linear_forward_fused = linear_forward_fused;
+    t.linear_backward_data = linear_backward_data;
+    t.linear_backward_weights = linear_backward_weights;
+    t.conv2d_forward = conv2d_forward;
+    t.conv2d_forward_fused = conv2d_forward_fused;
+    t.conv2d_backward_data = conv2d_backward_data;
+    t.conv2d_backward_weights = conv2d_backward_weights;
 
     // losses and optimizers
+    t.softmax_cross_entropy = softmax_cross_entropy;
+    t.binary_cross_entropy_with_logits = binary_cross_entropy_with_logits;
+    t.mean_squared_error = mean_squared_error;
+    t.set_device_step = set_device_step;
+    t.sgd_step = sgd_step;
+    t.adamw_step = adamw_step;
+    t.clip_gradients = clip_gradients;
+    t.refresh_working_copy = refresh_working_copy;
 
     // released rows
+    t.quantise_rows = quantise_rows;
+    t.release_rows = release_rows;
+    t.dequantise_rows = dequantise_rows;
+    t.clip_backward = clip_backward;
 
     return t;
   }();

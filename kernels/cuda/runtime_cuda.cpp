@@ -122,6 +122,12 @@ void destroy_graph(GraphExec* graph) noexcept {
   delete graph;
 }
 
+int multiprocessors() {
+  int count = 0;
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, 0), "multiprocessors");
+  return count;
+}
+
 }  // namespace
 
 extern const DeviceRuntime runtime;
@@ -129,7 +135,7 @@ const DeviceRuntime runtime = {
     "CUDA",       why_unusable,   describe,      allocate,      release,      allocate_pinned, release_pinned, free_bytes,
     create_stream, destroy_stream, synchronise,   copy_to_device, copy_to_host, copy_on_device,  fill,           create_event,
     destroy_event, record,         wait,          wait_on_host,  milliseconds_between, begin_capture, end_capture, abandon_capture,
-    replay,        destroy_graph};
+    replay,        destroy_graph,  multiprocessors};
 
 }  // namespace native
 }  // namespace sutura

@@ -22,6 +22,7 @@
   extern __shared__ __align__(128) unsigned char sutura_dynamic_[]; \
   T* name = reinterpret_cast<T*>(sutura_dynamic_)
 #define SUTURA_UNROLL _Pragma("unroll")
+#define SUTURA_NO_UNROLL _Pragma("unroll 1")
 
 namespace sutura {
 
@@ -147,6 +148,7 @@ __device__ __forceinline__ std::uint32_t rotate_left(std::uint32_t v, unsigned b
 #define SUTURA_SHARED(T, name, count) auto& name = ::sutura::simt::shared_array<T, (count)>()
 #define SUTURA_DYNAMIC_SHARED(T, name) T* name = static_cast<T*>(::sutura::simt::dynamic_shared())
 #define SUTURA_UNROLL
+#define SUTURA_NO_UNROLL
 
 struct uint3 {
   unsigned x, y, z;
@@ -181,7 +183,7 @@ struct Position {
   uint3 thread{}, block{};
   dim3 block_dim, grid_dim;
 };
-extern thread_local Position here;
+extern constinit thread_local Position here;
 
 void* shared_storage(std::size_t bytes, std::size_t alignment);  ///< the block's next static array, the same for all threads
 void* dynamic_shared();
@@ -190,24 +192,25 @@ T (&shared_array())[kCount] {
   return *static_cast<T(*)[kCount]>(shared_storage(sizeof(T) * kCount, alignof(T)));
 }
 
-void barrier();
-bool barrier_or(bool predicate);
-void warp_barrier();
-std::uint64_t exchange(std::uint64_t v, unsigned from);  ///< lane `from`'s v; all lanes of the warp call it
-std::uint32_t ballot(bool predicate);
+// `line` is the caller's: threads that wait for each other in different lines are refused.
+void barrier(unsigned line);
+bool barrier_or(bool predicate, unsigned line);
+void warp_barrier(unsigned line);
+std::uint64_t exchange(std::uint64_t v, unsigned from, unsigned line);  ///< lane `from`'s v; all lanes of the warp call it
+std::uint32_t ballot(bool predicate, unsigned line);
 void copy_async(void* to, const void* from, std::size_t bytes, bool valid);
 void copy_async_commit();
 void copy_async_wait(int pending);
-void load_matrix_x4(std::uint32_t (&r)[4], const void* row, bool transposed);
-void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]);
-void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]);
+void load_matrix_x4(std::uint32_t (&r)[4], const void* row, bool transposed, unsigned line);
+void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], unsigned line);
+void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], unsigned line);
 
 template <class T>
-T exchange_value(T v, unsigned from) {
+T exchange_value(T v, unsigned from, unsigned line) {
   static_assert(sizeof(T) == 4 || sizeof(T) == 8);
   std::uint64_t bits = 0;
   std::memcpy(&bits, &v, sizeof v);
-  bits = exchange(bits, from);
+  bits = exchange(bits, from, line);
   std::memcpy(&v, &bits, sizeof v);
   return v;
 }
@@ -223,21 +226,21 @@ namespace sutura {
 
 inline unsigned lane_id() { return threadIdx.x & 31u; }
 template <class T>
-T warp_shuffle(T v, unsigned from) {
-  return simt::exchange_value(v, from & 31u);
+T warp_shuffle(T v, unsigned from, unsigned line = __builtin_LINE()) {
+  return simt::exchange_value(v, from & 31u, line);
 }
 template <class T>
-T warp_shuffle_xor(T v, unsigned mask) {
-  return simt::exchange_value(v, (lane_id() ^ mask) & 31u);
+T warp_shuffle_xor(T v, unsigned mask, unsigned line = __builtin_LINE()) {
+  return simt::exchange_value(v, (lane_id() ^ mask) & 31u, line);
 }
 template <class T>
-T warp_shuffle_down(T v, unsigned delta) {
-  return simt::exchange_value(v, lane_id() + delta < 32u ? lane_id() + delta : lane_id());
+T warp_shuffle_down(T v, unsigned delta, unsigned line = __builtin_LINE()) {
+  return simt::exchange_value(v, lane_id() + delta < 32u ? lane_id() + delta : lane_id(), line);
 }
-inline std::uint32_t warp_ballot(bool predicate) { return simt::ballot(predicate); }
-inline void warp_sync() { simt::warp_barrier(); }
-inline void block_sync() { simt::barrier(); }
-inline bool block_any(bool predicate) { return simt::barrier_or(predicate); }
+inline std::uint32_t warp_ballot(bool predicate, unsigned line = __builtin_LINE()) { return simt::ballot(predicate, line); }
+inline void warp_sync(unsigned line = __builtin_LINE()) { simt::warp_barrier(line); }
+inline void block_sync(unsigned line = __builtin_LINE()) { simt::barrier(line); }
+inline bool block_any(bool predicate, unsigned line = __builtin_LINE()) { return simt::barrier_or(predicate, line); }
 inline void device_fence() {}
 inline unsigned atomic_add(unsigned* p, unsigned v) {
   const unsigned old = *p;
@@ -256,10 +259,18 @@ template <int kPending>
 void copy_async_wait() {
   simt::copy_async_wait(kPending);
 }
-inline void load_matrix_x4(std::uint32_t (&r)[4], const void* row) { simt::load_matrix_x4(r, row, false); }
-inline void load_matrix_x4_transposed(std::uint32_t (&r)[4], const void* row) { simt::load_matrix_x4(r, row, true); }
-inline void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) { simt::mma_bf16(d, a, b); }
-inline void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) { simt::mma_tf32(d, a, b); }
+inline void load_matrix_x4(std::uint32_t (&r)[4], const void* row, unsigned line = __builtin_LINE()) {
+  simt::load_matrix_x4(r, row, false, line);
+}
+inline void load_matrix_x4_transposed(std::uint32_t (&r)[4], const void* row, unsigned line = __builtin_LINE()) {
+  simt::load_matrix_x4(r, row, true, line);
+}
+inline void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], unsigned line = __builtin_LINE()) {
+  simt::mma_bf16(d, a, b, line);
+}
+inline void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], unsigned line = __builtin_LINE()) {
+  simt::mma_tf32(d, a, b, line);
+}
 inline std::uint32_t to_tf32(float v) {
   const auto bits = std::bit_cast<std::uint32_t>(v);
   if ((bits & 0x7f800000u) == 0x7f800000u) return bits;  // infinity and NaN as they are

@@ -33,8 +33,8 @@ class BinaryCrossEntropy final : public Loss {
   }
 
  protected:
-  double do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const override {
-    return binary_cross_entropy_with_logits(ctx, outputs, labels, scale, grad, class_weights_);
+  void do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, LossSum& sum) const override {
+    binary_cross_entropy_with_logits_into(ctx, outputs, labels, scale, grad, class_weights_, sum);
   }
 
  private:
@@ -61,8 +61,8 @@ class CrossEntropy final : public Loss {
   }
 
  protected:
-  double do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const override {
-    return softmax_cross_entropy(ctx, outputs, labels, scale, grad, class_weights_);
+  void do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, LossSum& sum) const override {
+    softmax_cross_entropy_into(ctx, outputs, labels, scale, grad, class_weights_, sum);
   }
 
  private:
@@ -74,20 +74,31 @@ class MeanSquaredError final : public Loss {
   Tensor scores(const Tensor& outputs) const override { return as_float32(outputs); }
 
  protected:
-  double do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const override {
-    return mean_squared_error(ctx, outputs, labels, scale, grad);
+  void do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, LossSum& sum) const override {
+    mean_squared_error_into(ctx, outputs, labels, scale, grad, sum);
   }
 };
 
 }  // namespace
 
 double Loss::evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const {
+  if (grad.defined() && grad.dtype() != DType::kFloat32) grad = Tensor();
+  LossSum sum(ctx);
+  evaluate_into(ctx, outputs, labels, scale, grad, sum);
+  const LossSum::Value value = sum.read(ctx);
+  require(value.bad_labels == 0.0, Errc::kInvalidArgument, "a label lies outside the classes of outputs " + outputs.shape().text());
+  return value.loss;
+}
+
+void Loss::evaluate_into(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, LossSum& sum) const {
   require(outputs.defined() && labels.defined(), Errc::kInvalidArgument, "a loss needs outputs and labels");
   require(outputs.shape().rank() == 2 && labels.shape().rank() >= 1 && labels.shape()[0] == outputs.shape()[0],
           Errc::kShapeMismatch, "a loss got outputs " + outputs.shape().text() + " and labels " + labels.shape().text());
-  if (!grad.defined() || grad.shape() != outputs.shape() || grad.dtype() != DType::kFloat32) grad = ctx.tensor(outputs.shape());
-  if (outputs.dtype() == DType::kFloat32) return do_evaluate(ctx, outputs, labels, scale, grad);
-  return do_evaluate(ctx, cast(ctx, outputs, DType::kFloat32), labels, scale, grad);
+  const bool narrow = ctx.on_device() && grad.defined() && grad.dtype() == outputs.dtype();
+  if (!grad.defined() || grad.shape() != outputs.shape() || (grad.dtype() != DType::kFloat32 && !narrow))
+    grad = ctx.tensor(outputs.shape());
+  if (ctx.on_device() || outputs.dtype() == DType::kFloat32) return do_evaluate(ctx, outputs, labels, scale, grad, sum);
+  do_evaluate(ctx, cast(ctx, outputs, DType::kFloat32), labels, scale, grad, sum);
 }
 
 std::unique_ptr<Loss> make_loss(LossKind kind, std::vector<double> class_weights) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/context.h"
+#include "kernels/loss_sum.h"
 #include "kernels/tensor.h"
 
 namespace sutura {
@@ -20,13 +21,19 @@ class Loss {
   /// Shapes: outputs and grad [N, D] (float32 or bfloat16; grad float32, allocated here if it does not fit); labels [N]
   /// int32 class indices, or [N] or [N, D] float32 targets. Numbers: in double, a fixed tree; NaN outputs give NaN.
   /// Errors: kShapeMismatch, kInvalidArgument (a label outside the classes).
+  /// On a device it waits for the value.
   double evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const;
-  /// What metrics look at, as float32 [N, D]: probabilities (sigmoid or softmax), or the values themselves.
+  /// The same, added to `sum` without a wait, so that it can be part of a captured graph. On a device a label outside the classes
+  /// is no error here: it counts in sum's bad labels and nothing else is written. There a `grad` of bfloat16 is kept where outputs
+  /// are bfloat16.
+  void evaluate_into(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, LossSum& sum) const;
+  /// What metrics look at, as float32 [N, D]: probabilities (sigmoid or softmax), or the values themselves. Of host tensors.
   /// Numbers: the same bits on every x86-64; NaN outputs give NaN scores in their row.
   virtual Tensor scores(const Tensor& outputs) const = 0;
 
  protected:
-  virtual double do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const = 0;
+  /// Outputs are float32, on devices also bfloat16.
+  virtual void do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, LossSum& sum) const = 0;
 };
 
 /// `class_weights`: one finite number > 0 per class, in class order; empty: all 1.

@@ -17,15 +17,23 @@ class Sgd final : public Optimizer {
   Sgd(const OptimizerSettings& settings, std::int64_t trained)
       : Optimizer(settings, trained), velocity_(Mirrored(Tensor::zeros({trained}))) {}
   std::vector<std::pair<std::string, Tensor*>> state() override { return {{"velocity", &velocity_.host()}}; }
+  void refresh(const Context& ctx) const override { velocity_.on(ctx); }
 
  protected:
   void do_step(Context& ctx, ParamStore& params, float learning_rate, std::int64_t) override {
     Tensor values = params.trained_values_on(ctx), velocity = velocity_.on(ctx);  // [trained]
-    sgd_step(ctx, {learning_rate, static_cast<float>(settings_.momentum), static_cast<float>(settings_.weight_decay)},
-             params.grads_on(ctx), values, velocity);
+    sgd_step(ctx, with_rate(learning_rate), params.grads_on(ctx), values, velocity);
+  }
+  DeviceStep::Numbers device_numbers(float learning_rate, std::int64_t) const override { return sgd_rates(with_rate(learning_rate)); }
+  void do_step_on_device(Context& ctx, const Tensor& grads, const DeviceStep& step, StepTarget& target) override {
+    Tensor velocity = velocity_.on(ctx);
+    sgd_step_from_device(ctx, with_rate(0.0f), step, grads, target, velocity);
   }
 
  private:
+  SgdSettings with_rate(float learning_rate) const {
+    return {learning_rate, static_cast<float>(settings_.momentum), static_cast<float>(settings_.weight_decay)};
+  }
   Mirrored velocity_;  // [trained]
 };
 
@@ -34,32 +42,69 @@ class AdamW final : public Optimizer {
   AdamW(const OptimizerSettings& settings, std::int64_t trained)
       : Optimizer(settings, trained), m_(Mirrored(Tensor::zeros({trained}))), v_(Mirrored(Tensor::zeros({trained}))) {}
   std::vector<std::pair<std::string, Tensor*>> state() override { return {{"m", &m_.host()}, {"v", &v_.host()}}; }
+  void refresh(const Context& ctx) const override {
+    m_.on(ctx);
+    v_.on(ctx);
+  }
 
  protected:
   void do_step(Context& ctx, ParamStore& params, float learning_rate, std::int64_t step) override {
     Tensor values = params.trained_values_on(ctx), m = m_.on(ctx), v = v_.on(ctx);  // [trained]
-    const AdamWSettings s{learning_rate, static_cast<float>(settings_.beta1), static_cast<float>(settings_.beta2),
-                          static_cast<float>(settings_.eps), static_cast<float>(settings_.weight_decay)};
-    adamw_step(ctx, s, step, params.grads_on(ctx), values, m, v);
+    adamw_step(ctx, with_rate(learning_rate), step, params.grads_on(ctx), values, m, v);
+  }
+  DeviceStep::Numbers device_numbers(float learning_rate, std::int64_t step) const override {
+    return adamw_rates(with_rate(learning_rate), step);
+  }
+  void do_step_on_device(Context& ctx, const Tensor& grads, const DeviceStep& step, StepTarget& target) override {
+    Tensor m = m_.on(ctx), v = v_.on(ctx);
+    adamw_step_from_device(ctx, with_rate(0.0f), step, grads, target, m, v);
   }
 
  private:
+  AdamWSettings with_rate(float learning_rate) const {
+    return {learning_rate, static_cast<float>(settings_.beta1), static_cast<float>(settings_.beta2),
+            static_cast<float>(settings_.eps), static_cast<float>(settings_.weight_decay)};
+  }
   Mirrored m_;  // [trained]
   Mirrored v_;  // [trained]
 };
 
 }  // namespace
 
-void Optimizer::step(Context& ctx, ParamStore& params, double learning_rate) {
+void Optimizer::check(const ParamStore& params) const {
   require(params.trained() == trained_, Errc::kShapeMismatch,
           "an optimizer for " + std::to_string(trained_) + " parameters met a segment of " + std::to_string(params.trained()));
+}
+
+void Optimizer::step(Context& ctx, ParamStore& params, double learning_rate) {
+  check(params);  // before the step counts
+  prepare(ctx, learning_rate);
+  apply(ctx, params);
+}
+
+void Optimizer::prepare(Context& ctx, double learning_rate) {
   ++steps_;
+  learning_rate_ = static_cast<float>(learning_rate);
+  if (!ctx.on_device()) return;
+  if (!norm_.defined()) norm_ = ctx.zeros({1}, DType::kFloat64);  // here, where no graph's arena is entered
+  if (!device_step_) device_step_.emplace(ctx);
+  set_device_step(ctx, device_numbers(*learning_rate_, steps_), *device_step_);
+}
+
+void Optimizer::apply(Context& ctx, ParamStore& params, const LossSum* gate) {
+  check(params);
+  require(learning_rate_.has_value(), Errc::kInternal, "an optimizer steps after prepare()");
   if (trained_ == 0) return;
+  if (!ctx.on_device() && gate != nullptr && !gate->read(ctx).sound()) return;
+  Tensor grads = params.grads_on(ctx);
   if (settings_.clip_gradients > 0.0) {
-    Tensor grads = params.grads_on(ctx);
-    clip_gradients(ctx, settings_.clip_gradients, grads);
+    if (!norm_.defined()) norm_ = ctx.zeros({1}, DType::kFloat64);
+    clip_gradients_into(ctx, settings_.clip_gradients, grads, norm_);
   }
-  do_step(ctx, params, static_cast<float>(learning_rate), steps_);
+  if (!ctx.on_device()) return do_step(ctx, params, *learning_rate_, steps_);
+  StepTarget target = params.step_target(ctx);
+  device_step_->gate = gate;
+  do_step_on_device(ctx, grads, *device_step_, target);
 }
 
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerSettings& settings, std::int64_t trained) {

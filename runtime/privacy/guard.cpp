@@ -37,8 +37,8 @@ ChaChaKey test_key(NotPrivateTestNoise noise) {
 
 Tensor decode_rows(Context& ctx, const RowSettings& settings, const Tensor& wire) {
   require(wire.defined(), Errc::kInvalidArgument, "there is no released tensor to decode");
-  Tensor rows(wire.shape());
-  dequantise_rows(ctx, settings, wire, rows);
+  Tensor rows = ctx.tensor(wire.shape());
+  dequantise_rows(ctx, settings, ctx.here(Tensor::borrow(wire)), rows);
   return rows;
 }
 
@@ -98,9 +98,10 @@ Tensor RowGuard::release(Context& ctx, const Tensor& rows, std::span<const std::
   if (std::optional<Tensor> again = replay(rows, records, key)) return std::move(*again);
   ledger_.check(records, event());
 
-  Tensor wire(rows.shape(), wire_dtype());
+  Tensor wire = ctx.pinned(rows.shape(), wire_dtype());
   const ChaChaKey noise_key = key_of(key);
   release_rows(ctx, plan_.settings, noise_key, NoiseNonce{key.step, 0}, 0, rows, wire);
+  ctx.synchronise();  // the journal reads the bytes
   failpoint("guard.after_noise");
   journal_.append(key, records, wire);
   failpoint("guard.after_journal");
@@ -112,7 +113,7 @@ Tensor RowGuard::release(Context& ctx, const Tensor& rows, std::span<const std::
 Tensor RowGuard::decode(Context& ctx, const Tensor& wire) const { return decode_rows(ctx, plan_.settings, wire); }
 
 Tensor RowGuard::backward(Context& ctx, const Tensor& rows, const Tensor& grad) const {
-  Tensor grad_rows(rows.shape());
+  Tensor grad_rows = ctx.tensor(rows.shape());
   clip_backward(ctx, plan_.settings, rows, grad, grad_rows);
   return grad_rows;
 }

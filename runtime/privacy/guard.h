@@ -30,10 +30,11 @@ class Guard {
   Guard& operator=(const Guard&) = delete;
 
   /// The bytes that may leave for rows of these records. When it returns they are journalled and paid for.
-  /// Shapes   rows: [N, ...] float32, one record index per row; result: the same shape, wire_dtype().
+  /// Shapes   rows: [N, ...] float32 where ctx computes, one record index per row; result: the same shape, wire_dtype(), in host
+  ///          memory. Waits for a device's work, so it is never part of a captured graph.
   /// Errors   kPrivacyBudget before anything is drawn; kResources if journal or ledger cannot be written: nothing may be sent.
   virtual Tensor release(Context& ctx, const Tensor& rows, std::span<const std::int64_t> records, const ReleaseKey& key) = 0;
-  /// float32 values of a wire tensor. The receiving side needs no guard: decode_rows().
+  /// float32 values of a wire tensor (in any memory), where ctx computes. The receiving side needs no guard: decode_rows().
   virtual Tensor decode(Context& ctx, const Tensor& wire) const = 0;
   /// Gradient of `rows` from the gradient of the decoded release.
   virtual Tensor backward(Context& ctx, const Tensor& rows, const Tensor& grad) const = 0;
@@ -43,7 +44,7 @@ class Guard {
   virtual NoiseSource noise_source() const = 0;
 };
 
-/// float32 rows of a released wire tensor, at any party: needs no key.
+/// float32 rows, where ctx computes, of a released wire tensor in any memory, at any party: needs no key.
 Tensor decode_rows(Context& ctx, const RowSettings& settings, const Tensor& wire);
 
 /// Makes noise repeatable: for tests only. Its one use is RowGuard's last constructor, whose statements say NOT PRIVATE.

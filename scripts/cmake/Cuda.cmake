@@ -1,7 +1,11 @@
-# CUDA is a build-time choice: AUTO looks for a toolkit, ON insists, OFF ignores. The CPU build is complete without it.
+# CUDA is a build-time choice: AUTO looks for a toolkit, ON insists, OFF ignores. The CPU build is complete without it. cuDNN is one
+# more choice on top: without it the native backend is built all the same.
 set(SUTURA_CUDA AUTO CACHE STRING "CUDA: AUTO, ON or OFF")
 set_property(CACHE SUTURA_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(SUTURA_CUDNN AUTO CACHE STRING "The cuDNN module: AUTO, ON or OFF")
+set_property(CACHE SUTURA_CUDNN PROPERTY STRINGS AUTO ON OFF)
 set(SUTURA_WITH_CUDA OFF)
+set(SUTURA_WITH_CUDNN OFF)
 if(NOT SUTURA_CUDA STREQUAL "OFF")
   if(NOT DEFINED CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
     find_program(SUTURA_NVCC nvcc HINTS ENV CUDA_HOME PATHS /usr/local/cuda PATH_SUFFIXES bin)
@@ -22,7 +26,20 @@ if(NOT SUTURA_CUDA STREQUAL "OFF")
     find_package(CUDAToolkit REQUIRED)
     set(SUTURA_WITH_CUDA ON)
   elseif(SUTURA_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "SUTURA_CUDA=ON, but no CUDA compiler was found: set CUDACXX")
+    message(FATAL_ERROR "SUTURA_CUDA=ON, but no CUDA compiler was found: set CUDACXX to nvcc, or CUDA_HOME to the toolkit")
   endif()
 endif()
-message(STATUS "CUDA toolkit: ${SUTURA_WITH_CUDA}")
+if(SUTURA_WITH_CUDA AND NOT SUTURA_CUDNN STREQUAL "OFF")
+  # In the toolkit, where Debian's packages put it, or below CUDNN_ROOT. Python's wheel (nvidia/cudnn) has libcudnn.so.9 without
+  # libcudnn.so; NAMES_PER_DIR, or another libcudnn.so further on would be preferred to it.
+  find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDNN_ROOT} ENV CUDNN_ROOT ${CUDAToolkit_INCLUDE_DIRS} PATH_SUFFIXES include)
+  find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 NAMES_PER_DIR HINTS ${CUDNN_ROOT} ENV CUDNN_ROOT ${CUDAToolkit_LIBRARY_DIR}
+               PATH_SUFFIXES lib lib64)
+  if(CUDNN_INCLUDE_DIR AND CUDNN_LIBRARY AND TARGET CUDA::cublasLt)
+    set(SUTURA_WITH_CUDNN ON)
+  endif()
+endif()
+if(SUTURA_CUDNN STREQUAL "ON" AND NOT SUTURA_WITH_CUDNN)
+  message(FATAL_ERROR "SUTURA_CUDNN=ON, but CUDA, cuDNN 9 or cuBLAS was not found: set CUDNN_ROOT to the folder with include/ and lib/")
+endif()
+message(STATUS "CUDA toolkit: ${SUTURA_WITH_CUDA}, cuDNN: ${SUTURA_WITH_CUDNN}")

@@ -119,9 +119,10 @@ TEST_P(Conv2dBackend, NanReachesExactlyTheWindowsThatCoverIt) {
   const Conv2dSpec spec{3, 3, 1, 1, 1, 1};
   Tensor x = to_tensor(draw_values({"x", {2, 6, 6, 2}}, DType::kFloat32, 3), {2, 6, 6, 2}, DType::kFloat32);
   x.f32()[((1 * 6 + 3) * 6 + 4) * 2 + 1] = NAN;  // record 1, row 3, column 4
-  const Tensor w = to_tensor(draw_values({"w", {3, 3, 3, 2}}, DType::kFloat32, 3), {3, 3, 3, 2}, DType::kFloat32);
-  Tensor y(spec.output_shape(x.shape(), 3)), no_bias;
-  conv2d_forward(*ctx, spec, x, w, no_bias, y);
+  const Tensor w = ctx->here(to_tensor(draw_values({"w", {3, 3, 3, 2}}, DType::kFloat32, 3), {3, 3, 3, 2}, DType::kFloat32));
+  Tensor on_ctx = ctx->tensor(spec.output_shape(x.shape(), 3)), no_bias;
+  conv2d_forward(*ctx, spec, ctx->here(std::move(x)), w, no_bias, on_ctx);
+  const Tensor y = ctx->host(std::move(on_ctx));
   for (std::int64_t n = 0; n < 2; ++n) {
     for (std::int64_t p = 0; p < 6; ++p) {
       for (std::int64_t q = 0; q < 6; ++q) {
@@ -136,16 +137,17 @@ TEST_P(Conv2dBackend, NoBiasIsZeroBias) {
   auto ctx = make_context(GetParam());
   if (!ctx) GTEST_SKIP();
   const Conv2dSpec spec{3, 3, 2, 2, 1, 1};
-  const Tensor x = to_tensor(draw_values({"x", {2, 6, 6, 3}}, DType::kFloat32, 4), {2, 6, 6, 3}, DType::kFloat32);
-  const Tensor w = to_tensor(draw_values({"w", {5, 3, 3, 3}}, DType::kFloat32, 4), {5, 3, 3, 3}, DType::kFloat32);
-  Tensor with(spec.output_shape(x.shape(), 5)), without(with.shape()), no_bias;
-  conv2d_forward(*ctx, spec, x, w, Tensor::zeros({5}), with);
+  const auto doubles = [&](const Tensor& t) { return to_doubles(ctx->host(Tensor::borrow(t))); };
+  const Tensor x = ctx->here(to_tensor(draw_values({"x", {2, 6, 6, 3}}, DType::kFloat32, 4), {2, 6, 6, 3}, DType::kFloat32));
+  const Tensor w = ctx->here(to_tensor(draw_values({"w", {5, 3, 3, 3}}, DType::kFloat32, 4), {5, 3, 3, 3}, DType::kFloat32));
+  Tensor with = ctx->tensor(spec.output_shape(x.shape(), 5)), without = ctx->tensor(with.shape()), no_bias;
+  conv2d_forward(*ctx, spec, x, w, ctx->zeros({5}), with);
   conv2d_forward(*ctx, spec, x, w, no_bias, without);
-  EXPECT_LE(worst_error(to_doubles(without), {to_doubles(with), {}}), 1e-6);
-  Tensor grad_w = Tensor::zeros(w.shape()), grad_w_alone = Tensor::zeros(w.shape()), grad_b = Tensor::zeros({5});
+  EXPECT_LE(worst_error(doubles(without), {doubles(with), {}}), 1e-6);
+  Tensor grad_w = ctx->zeros(w.shape()), grad_w_alone = ctx->zeros(w.shape()), grad_b = ctx->zeros({5});
   conv2d_backward_weights(*ctx, spec, x, with, grad_w, grad_b);
   conv2d_backward_weights(*ctx, spec, x, with, grad_w_alone, no_bias);
-  EXPECT_LE(worst_error(to_doubles(grad_w_alone), {to_doubles(grad_w), {}}), 1e-6);
+  EXPECT_LE(worst_error(doubles(grad_w_alone), {doubles(grad_w), {}}), 1e-6);
 }
 
 }  // namespace

@@ -85,17 +85,18 @@ INSTANTIATE_TEST_SUITE_P(Backends, LinearBackend, ::testing::ValuesIn(f32_varian
 TEST_P(LinearBackend, NoBiasIsZeroBias) {
   auto ctx = make_context(GetParam());
   if (!ctx) GTEST_SKIP();
-  const Tensor x = to_tensor(draw_values({"x", {3, 7}}, DType::kFloat32, 1), {3, 7}, DType::kFloat32);
-  const Tensor w = to_tensor(draw_values({"w", {5, 7}}, DType::kFloat32, 1), {5, 7}, DType::kFloat32);
-  Tensor with({3, 5}), without({3, 5}), no_bias;
-  const Tensor zero = Tensor::zeros({5});
+  const auto doubles = [&](const Tensor& t) { return to_doubles(ctx->host(Tensor::borrow(t))); };
+  const Tensor x = ctx->here(to_tensor(draw_values({"x", {3, 7}}, DType::kFloat32, 1), {3, 7}, DType::kFloat32));
+  const Tensor w = ctx->here(to_tensor(draw_values({"w", {5, 7}}, DType::kFloat32, 1), {5, 7}, DType::kFloat32));
+  Tensor with = ctx->tensor({3, 5}), without = ctx->tensor({3, 5}), no_bias;
+  const Tensor zero = ctx->zeros({5});
   linear_forward(*ctx, x, w, zero, with);
   linear_forward(*ctx, x, w, no_bias, without);
-  EXPECT_LE(worst_error(to_doubles(without), {to_doubles(with), {}}), 1e-6);
-  Tensor grad_w = Tensor::zeros({5, 7}), grad_w_alone = Tensor::zeros({5, 7}), grad_b = Tensor::zeros({5});
+  EXPECT_LE(worst_error(doubles(without), {doubles(with), {}}), 1e-6);
+  Tensor grad_w = ctx->zeros({5, 7}), grad_w_alone = ctx->zeros({5, 7}), grad_b = ctx->zeros({5});
   linear_backward_weights(*ctx, x, with, grad_w, grad_b);
   linear_backward_weights(*ctx, x, with, grad_w_alone, no_bias);
-  EXPECT_LE(worst_error(to_doubles(grad_w_alone), {to_doubles(grad_w), {}}), 1e-6);
+  EXPECT_LE(worst_error(doubles(grad_w_alone), {doubles(grad_w), {}}), 1e-6);
 }
 
 TEST_P(LinearBackend, NanStaysInItsRow) {
@@ -103,10 +104,11 @@ TEST_P(LinearBackend, NanStaysInItsRow) {
   if (!ctx) GTEST_SKIP();
   Tensor x = to_tensor(draw_values({"x", {4, 9}}, DType::kFloat32, 2), {4, 9}, DType::kFloat32);
   x.f32()[2 * 9 + 3] = NAN;
-  const Tensor w = to_tensor(draw_values({"w", {6, 9}}, DType::kFloat32, 2), {6, 9}, DType::kFloat32);
-  Tensor y({4, 6}), no_bias;
-  linear_forward(*ctx, x, w, no_bias, y);
-  for (std::size_t i = 0; i < 24; ++i) EXPECT_EQ(std::isnan(y.f32()[i]), i / 6 == 2) << i;
+  const Tensor w = ctx->here(to_tensor(draw_values({"w", {6, 9}}, DType::kFloat32, 2), {6, 9}, DType::kFloat32));
+  Tensor y = ctx->tensor({4, 6}), no_bias;
+  linear_forward(*ctx, ctx->here(std::move(x)), w, no_bias, y);
+  const Tensor got = ctx->host(std::move(y));
+  for (std::size_t i = 0; i < 24; ++i) EXPECT_EQ(std::isnan(got.f32()[i]), i / 6 == 2) << i;
 }
 
 }  // namespace

@@ -21,10 +21,14 @@ class Optimizer : public ::testing::TestWithParam<std::tuple<std::int64_t, Varia
   std::vector<double> draw(const std::string& name) const {
     return draw_values({name, {std::get<0>(GetParam())}}, DType::kFloat32, 9);
   }
+  Tensor on_device(const std::vector<double>& values) const {
+    return ctx_->here(to_tensor(values, {static_cast<std::int64_t>(values.size())}, DType::kFloat32));
+  }
+  std::vector<double> read(const Tensor& t) const { return to_doubles(ctx_->host(Tensor::borrow(t))); }
   std::optional<Context> ctx_;
 };
 INSTANTIATE_TEST_SUITE_P(
-    Sizes, Optimizer, ::testing::Combine(::testing::Values(0, 1, 3, 15, 16, 17, 33, 1000), ::testing::ValuesIn(f32_variants())),
+    Sizes, Optimizer, ::testing::Combine(::testing::Values(0, 1, 3, 15, 16, 17, 33, 1000, 5000), ::testing::ValuesIn(f32_variants())),
     [](const auto& i) {
       return std::string("p").append(std::to_string(std::get<0>(i.param))).append("_").append(text(std::get<1>(i.param)));
     });
@@ -32,9 +36,7 @@ INSTANTIATE_TEST_SUITE_P(
 // Five steps of two or three float roundings each on values up to 8: 5 * 3 * 2^-24 is 9e-7 of the largest.
 constexpr double kTolerance = 2e-6;
 
-void load(Guarded& to, const std::vector<double>& values) {
-  for (std::size_t i = 0; i < values.size(); ++i) to.tensor().f32()[i] = static_cast<float>(values[i]);
-}
+void load(Guarded& to, const std::vector<double>& values) { to.set(to_tensor(values, to.tensor().shape(), DType::kFloat32)); }
 
 TEST_P(Optimizer, SgdFollowsTheFormula) {
   const Shape shape{std::get<0>(GetParam())};
@@ -46,18 +48,18 @@ TEST_P(Optimizer, SgdFollowsTheFormula) {
     load(velocity, v);
     for (int step = 0; step < 5; ++step) {
       const std::vector<double> g = draw(std::string("g").append(std::to_string(step)));
-      sgd_step(*ctx_, s, to_tensor(g, shape, DType::kFloat32), params.tensor(), velocity.tensor());
+      sgd_step(*ctx_, s, on_device(g), params.tensor(), velocity.tensor());
       for (std::size_t i = 0; i < p.size(); ++i) {
         const double d = g[i] + double{s.weight_decay} * p[i];
         v[i] = step == 0 ? d : double{s.momentum} * v[i] + d;
         p[i] -= double{s.learning_rate} * v[i];
       }
     }
-    EXPECT_LE(worst_error(to_doubles(params.tensor()), {p, {}}), kTolerance);
+    EXPECT_LE(worst_error(to_doubles(params.values()), {p, {}}), kTolerance);
     if (momentum != 0.0f) {
-      EXPECT_LE(worst_error(to_doubles(velocity.tensor()), {v, {}}), kTolerance);
+      EXPECT_LE(worst_error(to_doubles(velocity.values()), {v, {}}), kTolerance);
     } else {
-      EXPECT_TRUE(std::ranges::all_of(velocity.tensor().f32(), [](float x) { return x == 0.0f; }));
+      EXPECT_TRUE(std::ranges::all_of(velocity.values().f32(), [](float x) { return x == 0.0f; }));
     }
     EXPECT_TRUE(params.intact() && velocity.intact());
   }
@@ -65,11 +67,11 @@ TEST_P(Optimizer, SgdFollowsTheFormula) {
 
 TEST_P(Optimizer, SgdWithoutMomentumNeedsNoVelocity) {
   const Shape shape{std::get<0>(GetParam())};
-  Tensor params = Tensor::zeros(shape), none;
-  sgd_step(*ctx_, {0.5f, 0.0f, 0.0f}, to_tensor(draw("g"), shape, DType::kFloat32), params, none);
+  Tensor params = ctx_->zeros(shape), none;
+  sgd_step(*ctx_, {0.5f, 0.0f, 0.0f}, on_device(draw("g")), params, none);
   std::vector<double> want = draw("g");
   for (double& w : want) w *= -0.5;
-  EXPECT_EQ(to_doubles(params), want);
+  EXPECT_EQ(read(params), want);
 }
 
 TEST_P(Optimizer, AdamWFollowsTheFormula) {
@@ -82,7 +84,7 @@ TEST_P(Optimizer, AdamWFollowsTheFormula) {
   load(second, v);
   for (int t = 1; t <= 5; ++t) {
     const std::vector<double> g = draw(std::string("g").append(std::to_string(t)));
-    adamw_step(*ctx_, s, t, to_tensor(g, shape, DType::kFloat32), params.tensor(), first.tensor(), second.tensor());
+    adamw_step(*ctx_, s, t, on_device(g), params.tensor(), first.tensor(), second.tensor());
     for (std::size_t i = 0; i < p.size(); ++i) {
       p[i] *= 1.0 - double{s.learning_rate} * s.weight_decay;
       m[i] = s.beta1 * m[i] + (1.0 - s.beta1) * g[i];
@@ -91,9 +93,9 @@ TEST_P(Optimizer, AdamWFollowsTheFormula) {
       p[i] -= s.learning_rate * m_hat / (std::sqrt(v_hat) + s.eps);
     }
   }
-  EXPECT_LE(worst_error(to_doubles(params.tensor()), {p, {}}), kTolerance);
-  EXPECT_LE(worst_error(to_doubles(first.tensor()), {m, {}}), kTolerance);
-  EXPECT_LE(worst_error(to_doubles(second.tensor()), {v, {}}), kTolerance);
+  EXPECT_LE(worst_error(to_doubles(params.values()), {p, {}}), kTolerance);
+  EXPECT_LE(worst_error(to_doubles(first.values()), {m, {}}), kTolerance);
+  EXPECT_LE(worst_error(to_doubles(second.values()), {v, {}}), kTolerance);
   EXPECT_TRUE(params.intact() && first.intact() && second.intact());
 }
 
@@ -106,13 +108,13 @@ TEST_P(Optimizer, ClipScalesToTheNorm) {
   Guarded grads(*ctx_, shape);
   load(grads, g);
   EXPECT_NEAR(clip_gradients(*ctx_, 1e6, grads.tensor()), norm, 1e-6 * norm);
-  EXPECT_EQ(to_doubles(grads.tensor()), g) << "below the limit nothing changes";
+  EXPECT_EQ(to_doubles(grads.values()), g) << "below the limit nothing changes";
   EXPECT_NEAR(clip_gradients(*ctx_, 0.125, grads.tensor()), norm, 1e-6 * norm);
   std::vector<double> want = g;
   if (norm > 0.125) {
     for (double& w : want) w *= 0.125 / (norm + 1e-6);
   }
-  EXPECT_LE(worst_error(to_doubles(grads.tensor()), {want, {}}), kTolerance);
+  EXPECT_LE(worst_error(to_doubles(grads.values()), {want, {}}), kTolerance);
   EXPECT_TRUE(grads.intact());
 }
 
@@ -120,21 +122,24 @@ TEST_P(Optimizer, NanReachesItsOwnParameterOnly) {
   const std::int64_t count = std::get<0>(GetParam());
   if (count < 3) return;
   const Shape shape{count};
-  Tensor g = to_tensor(draw("g"), shape, DType::kFloat32);
-  g.f32()[1] = NAN;
-  Tensor p = Tensor::zeros(shape), a = Tensor::zeros(shape), b = Tensor::zeros(shape);
+  std::vector<double> broken = draw("g");
+  broken[1] = NAN;
+  const auto is_nan = [](double x) { return std::isnan(x); };
+  Tensor g = on_device(broken);
+  Tensor p = ctx_->zeros(shape), a = ctx_->zeros(shape), b = ctx_->zeros(shape);
   sgd_step(*ctx_, {0.1f, 0.9f, 0.1f}, g, p, a);
-  for (std::size_t i = 0; i < p.f32().size(); ++i) EXPECT_EQ(std::isnan(p.f32()[i]), i == 1);
-  p = Tensor::zeros(shape);
-  a = Tensor::zeros(shape);
+  for (std::size_t i = 0; i < broken.size(); ++i) EXPECT_EQ(std::isnan(read(p)[i]), i == 1);
+  p = ctx_->zeros(shape);
+  a = ctx_->zeros(shape);
   adamw_step(*ctx_, {0.1f}, 1, g, p, a, b);
-  for (std::size_t i = 0; i < p.f32().size(); ++i) EXPECT_EQ(std::isnan(p.f32()[i]), i == 1);
+  for (std::size_t i = 0; i < broken.size(); ++i) EXPECT_EQ(std::isnan(read(p)[i]), i == 1);
   EXPECT_TRUE(std::isnan(clip_gradients(*ctx_, 1.0, g)));
-  EXPECT_TRUE(std::ranges::all_of(g.f32(), [](float x) { return std::isnan(x); }));
-  g = to_tensor(draw("g"), shape, DType::kFloat32);
-  g.f32()[2] = std::numeric_limits<float>::infinity();
+  EXPECT_TRUE(std::ranges::all_of(read(g), is_nan));
+  broken[1] = 0.0;
+  broken[2] = std::numeric_limits<double>::infinity();
+  g = on_device(broken);
   EXPECT_TRUE(std::isinf(clip_gradients(*ctx_, 1.0, g)));
-  EXPECT_TRUE(std::ranges::all_of(g.f32(), [](float x) { return std::isnan(x); })) << "a broken gradient looks clipped";
+  EXPECT_TRUE(std::ranges::all_of(read(g), is_nan)) << "a broken gradient looks clipped";
 }
 
 TEST(IntegerPower, IsCloseToPow) {

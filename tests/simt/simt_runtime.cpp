@@ -84,6 +84,9 @@ void replay(GraphExec* graph, Stream s) {
 }
 void destroy_graph(GraphExec* graph) noexcept { delete graph; }
 
+/// Few, so that shapes small enough for tests meet every choice of block and slices that a GPU's many make for large ones.
+int multiprocessors() { return 4; }
+
 }  // namespace
 
 void run(const char* kernel, dim3 grid, unsigned threads, std::size_t shared_bytes, Stream stream, std::function<void()> body) {
@@ -95,7 +98,7 @@ const DeviceRuntime runtime = {
     "host SIMT executor", why_unusable, describe,     allocate, release, allocate_pinned, release_pinned, free_bytes,
     create_stream,        destroy_stream, synchronise, copy,     copy,    copy,            fill,           create_event,
     destroy_event,        record,         wait,        wait_on_host, milliseconds_between, begin_capture, end_capture, abandon_capture,
-    replay,               destroy_graph};
+    replay,               destroy_graph, multiprocessors};
 
 }  // namespace simt
 }  // namespace sutura

@@ -11,3 +11,9 @@ namespace sutura::onednn {
 void adamw_step(Context& ctx, const AdamWSettings& settings, std::int64_t t, const Tensor& grads, Tensor& params, Tensor& m,
                 Tensor& v);
 }  // namespace sutura::onednn
+#if defined(SUTURA_DEVICE)
+namespace sutura::SUTURA_DEVICE {
+void adamw_step(Context& ctx, const AdamWSettings& settings, const DeviceStep& step, const Tensor& grads, StepTarget& target, Tensor& m,
+                Tensor& v);
+}
+#endif

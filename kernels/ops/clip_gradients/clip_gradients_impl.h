@@ -9,3 +9,8 @@ double clip_gradients(Context& ctx, double max_norm, Tensor& grads);
 namespace sutura::onednn {
 double clip_gradients(Context& ctx, double max_norm, Tensor& grads);
 }  // namespace sutura::onednn
+#if defined(SUTURA_DEVICE)
+namespace sutura::SUTURA_DEVICE {
+void clip_gradients(Context& ctx, double max_norm, Tensor& grads, Tensor& norm);
+}
+#endif

@@ -1,235 +1,96 @@
 #include "kernels/ops/release_rows/release_rows.h"
 
-#include <omp.h>
-
-#include <algorithm>
-#include <array>
-#include <bit>
 #include <cmath>
 #include <string>
-#include <vector>
 
 #include "core/error.h"
-#include "kernels/ops/release_rows/row_loops.h"
+#include "kernels/device_ops.h"
+#include "kernels/ops/checks.h"
+#include "kernels/ops/dispatch.h"
+#include "kernels/ops/release_rows/release_rows_impl.h"
 
 namespace sutura {
 namespace {
 
 constexpr std::uint64_t kElementLimit = std::uint64_t{1} << 35;  // 2^32 blocks of eight words
-constexpr std::uint32_t kExtensionKind = 0x80000000u;
-constexpr std::int64_t kChunk = 2048;  // elements noised at once: keystream, draws and integers stay in the first cache
-constexpr std::size_t kWordsPerBlock = kChaChaBlockBytes / sizeof(std::uint64_t);
 
-ChaChaPath keystream_path(Isa isa) {
-  switch (isa) {
-    case Isa::kAvx512: return ChaChaPath::kAvx512;
-    case Isa::kAvx2: return ChaChaPath::kAvx2;
-    case Isa::kBaseline: break;
-  }
-  return ChaChaPath::kBaseline;
-}
-
-/// Buffers of one thread. Noise does not outlive them.
-struct Workspace {
-  explicit Workspace(std::int64_t row_elements)
-      : row(static_cast<std::size_t>(row_loops::padded(row_elements))),
-        q(static_cast<std::size_t>(std::max(row_elements, kChunk))),
-        words(static_cast<std::size_t>(kChunk) + 2 * kWordsPerBlock),
-        z(static_cast<std::size_t>(kChunk)) {}
-  ~Workspace() {
-    wipe(std::as_writable_bytes(std::span(words)));
-    wipe(std::as_writable_bytes(std::span(z)));
-    wipe(std::as_writable_bytes(std::span(q)));
-    wipe(std::as_writable_bytes(std::span(row)));
-  }
-  Workspace(Workspace&&) noexcept = default;
-  std::vector<float> row;
-  std::vector<std::int32_t> q;
-  std::vector<std::uint64_t> words;
-  std::vector<std::int32_t> z;
-};
-
-std::vector<Workspace> workspaces(const Context& ctx, std::int64_t row_elements) {
-  std::vector<Workspace> all;
-  for (int t = 0; t < ctx.threads(); ++t) all.emplace_back(row_elements);
-  return all;
-}
-
-void check(const RowSettings& s, const Tensor& rows) {
+OpCheck checked(const Context& ctx, const char* op, const RowSettings& s, const Tensor& rows) {
   require(std::isfinite(s.clip_norm) && s.clip_norm > 0, Errc::kInvalidArgument, "clip_norm must be a positive number");
   require(s.bound >= 1 && s.bound <= 1 << 20, Errc::kInvalidArgument, "the integer bound must lie in 1..2^20");
   require(s.wire == DType::kInt8 || s.wire == DType::kInt16, Errc::kInvalidArgument, "rows travel as int8 or int16");
   require(s.shift >= 0 && s.shift <= 8, Errc::kInvalidArgument, "the wire shift must lie in 0..8");
   require(rows.defined() && rows.shape().rank() >= 2, Errc::kShapeMismatch, "rows have the shape [N, ...]");
   require(rows.shape().row_elements() <= std::int64_t{1} << 22, Errc::kShapeMismatch, "a row has at most 2^22 values");
+  return OpCheck(ctx, op);
 }
-void check_like(const Tensor& t, const Tensor& rows, DType dtype, const char* what) {
-  require(t.defined() && t.shape() == rows.shape(), Errc::kShapeMismatch,
-          std::string(what) + " must have the shape of the rows, " + rows.shape().text());
-  require(t.dtype() == dtype, Errc::kInvalidArgument, std::string(what) + " must be " + std::string(name(dtype)));
+void check_like(const OpCheck& check, const char* what, const Tensor& t, DType dtype, const Tensor& rows) {
+  require(t.defined(), Errc::kShapeMismatch, std::string(what) + " is undefined");
+  check.shape(what, t, rows.shape());
+  check.type(what, t, dtype);
 }
-
-void prepare(Isa isa, const RowSettings& s, const float* a, std::int64_t d, float* out, row_loops::RowNorm& norm) {
-  if (s.sign == RowSettings::Sign::kNonnegative) {
-    dispatch<row_loops::Prepare<RowSettings::Sign::kNonnegative>>(isa, a, d, out, &norm);
-  } else {
-    dispatch<row_loops::Prepare<RowSettings::Sign::kSigned>>(isa, a, d, out, &norm);
-  }
+void check_isa(const Context& ctx, Isa isa) {
+  require(ctx.on_device() || isa <= widest_isa(), Errc::kInvalidArgument, "this CPU does not have that instruction set");
 }
 
-std::uint64_t all_ones_if(bool condition) { return -static_cast<std::uint64_t>(condition); }
-double select(std::uint64_t mask, double chosen, double otherwise) {
-  return std::bit_cast<double>((std::bit_cast<std::uint64_t>(chosen) & mask) | (std::bit_cast<std::uint64_t>(otherwise) & ~mask));
-}
-
-/// Steps 1-4 for one row. Every row takes the same passes whatever it holds: selections are by mask.
-void quantise_row(Isa isa, const RowSettings& s, const float* a, std::int64_t d, std::vector<float>& scratch, std::int32_t* q) {
-  row_loops::RowNorm norm{};
-  prepare(isa, s, a, d, scratch.data(), norm);
-  const double bound = s.bound;
-  const double bound_squared = bound * bound;
-  const double stretch = s.clip_norm / norm.norm;
-  double f = s.fit == RowSettings::Fit::kClip ? select(all_ones_if(norm.norm > s.clip_norm), stretch, 1.0)
-                                              : select(all_ones_if(norm.norm > row_loops::kTinyNorm), stretch, 0.0);
-  f *= 1.0 / std::sqrt(1.0 + static_cast<double>(d) / (12.0 * bound_squared));
-  f = select(all_ones_if(norm.finite != 0), f, 0.0);
-  const double per_grid = bound / s.clip_norm;
-
-  double squared = 0;
-  for (int repeat = 0; repeat < row_loops::kRepeats; ++repeat) {
-    dispatch<row_loops::SquaredNorm>(isa, scratch.data(), row_loops::padded(d), f * per_grid, bound, &squared);
-    const double smaller = f * std::sqrt(bound_squared / squared) * (1.0 - 0x1p-10);
-    f = select(all_ones_if(squared > bound_squared), smaller, f);
-  }
-  dispatch<row_loops::SquaredNorm>(isa, scratch.data(), row_loops::padded(d), f * per_grid, bound, &squared);
-  const std::uint32_t truncate = squared > bound_squared ? ~0u : 0u;
-  dispatch<row_loops::Quantise>(isa, scratch.data(), d, f * per_grid, bound, truncate, q);
-
-  // The only line the guarantee rests on: whatever was computed above, these integers have norm <= B or are zero.
-  std::uint64_t final_norm = 0;
-  dispatch<row_loops::IntegerNorm>(isa, static_cast<const std::int32_t*>(q), d, &final_norm);
-  const std::uint32_t keep = final_norm <= static_cast<std::uint64_t>(s.bound) * static_cast<std::uint64_t>(s.bound) ? ~0u : 0u;
-  dispatch<row_loops::Mask>(isa, q, d, keep);
-}
-
-/// z for elements first .. first + n - 1 (n <= kChunk) of a nonce.
-void draw_noise(Isa isa, const ChaChaKey& key, const NoiseNonce& nonce, std::uint64_t first, std::int64_t n, Workspace& w) {
-  ChaChaNonce words_of = {nonce.kind, static_cast<std::uint32_t>(nonce.step), static_cast<std::uint32_t>(nonce.step >> 32)};
-  const auto block = static_cast<std::uint32_t>(first / kWordsPerBlock);
-  const auto skip = static_cast<std::size_t>(first % kWordsPerBlock);
-  const auto count = static_cast<std::size_t>(n);
-  const std::size_t blocks = (skip + count + kWordsPerBlock - 1) / kWordsPerBlock;
-  chacha20_keystream(key, words_of, block, std::as_writable_bytes(std::span(w.words).first(blocks * kWordsPerBlock)),
-                     keystream_path(isa));
-  const auto words = std::span<const std::uint64_t>(w.words).subspan(skip, count);
-  if (rounded_gaussian(isa, words, std::span(w.z).first(count)) == 0) return;
-  words_of[0] |= kExtensionKind;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (!needs_extension(words[i])) continue;
-    std::array<std::uint64_t, kWordsPerBlock> more{};
-    const std::uint64_t element = first + i;
-    chacha20_keystream(key, words_of, static_cast<std::uint32_t>(element / kWordsPerBlock),
-                       std::as_writable_bytes(std::span(more)));
-    w.z[i] = extended_draw(words[i], more[element % kWordsPerBlock]);
-    wipe(std::as_writable_bytes(std::span(more)));
-  }
-}
-
-template <class Wire>
-void to_wire(Isa isa, const RowSettings& s, const std::int32_t* q, const std::int32_t* z, std::int64_t n, Wire* wire) {
-  dispatch<row_loops::ToWire<Wire>>(isa, q, z, n, s.shift, wire);
+/// The device's function of a table entry. Errors: kDevice where the table has none.
+template <class Function>
+Function* on_device(const Context& ctx, Function* DeviceOps::*entry) {
+  return on_backend<Function>(ctx, nullptr, nullptr, entry);
 }
 
 }  // namespace
 
 void quantise_rows(Context& ctx, const RowSettings& settings, const Tensor& rows, Tensor& q, Isa isa) {
-  check(settings, rows);
-  check_like(q, rows, DType::kInt32, "q");
-  require(isa <= widest_isa(), Errc::kInvalidArgument, "this CPU does not have that instruction set");
-  const std::int64_t n = rows.shape()[0], d = rows.shape().row_elements();
-  const float* from = rows.f32().data();
-  std::int32_t* to = q.as<std::int32_t>().data();
-  std::vector<Workspace> spaces = workspaces(ctx, d);
-#pragma omp parallel for num_threads(ctx.threads()) schedule(static)
-  for (std::int64_t i = 0; i < n; ++i)
-    quantise_row(isa, settings, from + i * d, d, spaces[static_cast<std::size_t>(omp_get_thread_num())].row, to + i * d);
+  const OpCheck check = checked(ctx, "quantise_rows", settings, rows);
+  check.type("rows", rows, DType::kFloat32);
+  check_like(check, "q", q, DType::kInt32, rows);
+  check_isa(ctx, isa);
+  if (rows.elements() == 0) return;
+  if (ctx.on_device()) return on_device(ctx, &DeviceOps::quantise_rows)(ctx, settings, rows, q);
+  reference::quantise_rows(ctx, settings, rows, q, isa);
 }
 
 void release_rows(Context& ctx, const RowSettings& settings, const ChaChaKey& key, const NoiseNonce& nonce,
                   std::uint64_t first_element, const Tensor& rows, Tensor& wire, Isa isa) {
-  check(settings, rows);
-  check_like(wire, rows, settings.wire, "the wire tensor");
-  require(isa <= widest_isa(), Errc::kInvalidArgument, "this CPU does not have that instruction set");
+  const OpCheck check = checked(ctx, "release_rows", settings, rows);
+  check.type("rows", rows, DType::kFloat32);
+  const bool leaves = ctx.on_device() && wire.defined() && wire.place() == Tensor::Place::kHost;
+  if (leaves) {
+    check.shape("wire", wire, rows.shape());
+    require(wire.dtype() == settings.wire, Errc::kInvalidArgument, "wire must be " + std::string(name(settings.wire)));
+  } else {
+    check_like(check, "wire", wire, settings.wire, rows);
+  }
+  check_isa(ctx, isa);
   require(nonce.kind < kExtensionKind, Errc::kInvalidArgument, "the stream kind of a nonce has 31 bits");
   const auto elements = static_cast<std::uint64_t>(rows.elements());
   require(first_element <= kElementLimit && elements <= kElementLimit - first_element, Errc::kInvalidArgument,
           "one nonce serves 2^35 elements");
-  const std::int64_t n = rows.shape()[0], d = rows.shape().row_elements();
   if (elements == 0) return;
-  const float* from = rows.f32().data();
-  void* to = wire.data();
-  const std::int64_t group = std::max<std::int64_t>(1, kChunk / d);  // short rows share a chunk
-  const std::int64_t groups = (n + group - 1) / group;
-  std::vector<Workspace> spaces = workspaces(ctx, d);
-#pragma omp parallel for num_threads(ctx.threads()) schedule(static)
-  for (std::int64_t g = 0; g < groups; ++g) {
-    Workspace& w = spaces[static_cast<std::size_t>(omp_get_thread_num())];
-    const std::int64_t begin = g * group, end = std::min(n, begin + group);
-    for (std::int64_t i = begin; i < end; ++i) quantise_row(isa, settings, from + i * d, d, w.row, w.q.data() + (i - begin) * d);
-    const std::int64_t size = (end - begin) * d;
-    for (std::int64_t at = 0; at < size; at += kChunk) {
-      const std::int64_t part = std::min(kChunk, size - at);
-      draw_noise(isa, key, nonce, first_element + static_cast<std::uint64_t>(begin * d + at), part, w);
-      if (settings.wire == DType::kInt8) {
-        to_wire(isa, settings, w.q.data() + at, w.z.data(), part, static_cast<std::int8_t*>(to) + begin * d + at);
-      } else {
-        to_wire(isa, settings, w.q.data() + at, w.z.data(), part, static_cast<std::int16_t*>(to) + begin * d + at);
-      }
-    }
-  }
+  if (!ctx.on_device()) return reference::release_rows(ctx, settings, key, nonce, first_element, rows, wire, isa);
+  const auto release = on_device(ctx, &DeviceOps::release_rows);
+  if (!leaves) return release(ctx, settings, key, nonce, first_element, rows, wire);
+  // Made in device memory and then copied by the copy engine: stores over PCIe from a kernel would keep its threads waiting.
+  Tensor made_here = ctx.tensor(rows.shape(), settings.wire);
+  release(ctx, settings, key, nonce, first_element, rows, made_here);
+  ctx.copy(made_here, wire);
 }
 
-void dequantise_rows(Context&, const RowSettings& settings, const Tensor& wire, Tensor& rows) {
-  check(settings, rows);
-  check_like(wire, rows, settings.wire, "the wire tensor");
-  const double step = std::ldexp(settings.grid(), settings.shift);
-  float* to = rows.f32().data();
-  if (settings.wire == DType::kInt8) {
-    dispatch<row_loops::FromWire<std::int8_t>>(widest_isa(), wire.as<std::int8_t>().data(), wire.elements(), step, to);
-  } else {
-    dispatch<row_loops::FromWire<std::int16_t>>(widest_isa(), wire.as<std::int16_t>().data(), wire.elements(), step, to);
-  }
+void dequantise_rows(Context& ctx, const RowSettings& settings, const Tensor& wire, Tensor& rows) {
+  const OpCheck check = checked(ctx, "dequantise_rows", settings, rows);
+  check.type("rows", rows, ctx.on_device() && rows.dtype() == DType::kBfloat16 ? DType::kBfloat16 : DType::kFloat32);
+  check_like(check, "wire", wire, settings.wire, rows);
+  if (rows.elements() == 0) return;
+  on_backend(ctx, reference::dequantise_rows, reference::dequantise_rows, &DeviceOps::dequantise_rows)(ctx, settings, wire, rows);
 }
 
 void clip_backward(Context& ctx, const RowSettings& settings, const Tensor& rows, const Tensor& grad_y, Tensor& grad_x) {
-  check(settings, rows);
-  check_like(grad_y, rows, DType::kFloat32, "grad_y");
-  check_like(grad_x, rows, DType::kFloat32, "grad_x");
-  const std::int64_t n = rows.shape()[0], d = rows.shape().row_elements();
-  const float* a = rows.f32().data();
-  const float* g = grad_y.f32().data();
-  float* out = grad_x.f32().data();
-  const Isa isa = widest_isa();
-  const std::uint32_t keep_all = settings.sign == RowSettings::Sign::kNonnegative ? 0u : ~0u;
-  std::vector<Workspace> spaces = workspaces(ctx, d);
-#pragma omp parallel for num_threads(ctx.threads()) schedule(static)
-  for (std::int64_t i = 0; i < n; ++i) {
-    float* row = spaces[static_cast<std::size_t>(omp_get_thread_num())].row.data();
-    row_loops::RowNorm norm{};
-    prepare(isa, settings, a + i * d, d, row, norm);
-    double scale = 1.0, along = 0.0;
-    std::uint32_t usable = norm.finite;
-    if (settings.fit == RowSettings::Fit::kScaleToNorm || norm.norm > settings.clip_norm) {
-      double dot = 0;
-      dispatch<row_loops::Dot>(isa, static_cast<const float*>(row), g + i * d, d, &dot);
-      const bool stretchable = norm.norm > row_loops::kTinyNorm;
-      scale = stretchable ? settings.clip_norm / norm.norm : 0.0;
-      along = stretchable ? dot / norm.norm / norm.norm : 0.0;
-      if (!stretchable) usable = 0;
-    }
-    dispatch<row_loops::ClipBackward>(isa, static_cast<const float*>(row), g + i * d, d, scale, along, keep_all, usable,
-                                      out + i * d);
-  }
+  const OpCheck check = checked(ctx, "clip_backward", settings, rows);
+  check.type("rows", rows, DType::kFloat32);
+  check_like(check, "grad_y", grad_y, DType::kFloat32, rows);
+  check_like(check, "grad_x", grad_x, DType::kFloat32, rows);
+  if (rows.elements() == 0) return;
+  on_backend(ctx, reference::clip_backward, reference::clip_backward, &DeviceOps::clip_backward)(ctx, settings, rows, grad_y, grad_x);
 }
 
 }  // namespace sutura

@@ -4,15 +4,12 @@
 #include <cstdint>
 
 #include "kernels/cpu/isa.h"
-#include "kernels/ops/release_rows/release_rows.h"
+#include "kernels/ops/release_rows/row_steps.h"
 
 /// Loops over one row, compiled once per instruction set. Rows are padded with zeros to whole blocks of 64 values.
 namespace sutura::row_loops {
 
-inline constexpr std::int64_t kLanes = 64;
-inline constexpr int kRepeats = 4;
-/// Rows shorter than this have no direction worth stretching.
-inline constexpr double kTinyNorm = 0x1p-100;
+using row_steps::kLanes, row_steps::kRoundMagic;
 
 SUTURA_INLINE std::int64_t padded(std::int64_t d) { return (d + kLanes - 1) / kLanes * kLanes; }
 
@@ -55,8 +52,6 @@ struct Prepare {
   }
 };
 
-/// Adding and subtracting 1.5 * 2^52 rounds to the nearest integer, ties to even, without a rounding instruction.
-inline constexpr double kRoundMagic = 0x1.8p52;
 SUTURA_INLINE double round_even(double x) { return (x + kRoundMagic) - kRoundMagic; }
 SUTURA_INLINE double saturated(double x, double bound) {
   x = x < bound ? x : bound;

@@ -1,5 +1,6 @@
 #pragma once
 #include "kernels/context.h"
+#include "kernels/ops/device_step/device_step.h"
 #include "kernels/tensor.h"
 
 namespace sutura {
@@ -18,5 +19,12 @@ struct SgdSettings {
 /// Errors   kShapeMismatch; kInvalidArgument (type, undefined, a setting that is negative or not finite).
 /// Source   Sutskever et al. 2013, "On the importance of initialization and momentum", in PyTorch's form.
 void sgd_step(Context& ctx, const SgdSettings& settings, const Tensor& grads, Tensor& params, Tensor& velocity);
+
+/// The numbers of a DeviceStep for these settings.
+DeviceStep::Numbers sgd_rates(const SgdSettings& settings);
+/// sgd_step() on a device, with the learning rate of `step` instead of settings'; also writes target's working copy. Nothing
+/// changes where step's gate is not sound. The same bits as the reference backend. Errors: as sgd_step; kInternal on a CPU backend.
+void sgd_step_from_device(Context& ctx, const SgdSettings& settings, const DeviceStep& step, const Tensor& grads, StepTarget& target,
+                          Tensor& velocity);
 
 }  // namespace sutura
