@@ -154,7 +154,7 @@ void Executor::forward(int node, Work& w) {
   const Tensor& x = input(setup_.plan.wiring[at].inputs[0], setup_.plan.wiring[at].routes[0], slots);
   // A segment through which no gradient flows keeps nothing for backward and runs as in evaluation.
   const bool train = w.step().purpose == Purpose::kTrain && setup_.plan.needs_gradient[at];
-  const Pass pass{train ? Mode::kTrain : Mode::kEvaluate, setup_.study.seed, w.step().id, part.lane, part.micro_batch};
+  const Pass pass{train ? Mode::kTrain : Mode::kEvaluate, setup_.study.seed, w.step().id, part.lane, part.micro_batch, w.draws};
   if (train) stash(config.segment, w);
   SegmentCopy& copy = copies(config.segment)[copy_index(config.segment, part.lane)];
   slots.values[node] = net.forward(ctx_, copy.params, Tensor::borrow(x), slots.saved[node], pass);
@@ -227,16 +227,16 @@ void Executor::loss_and_gradient(int node, Work& w) {
     loss_on_device(outputs, labels, scale, grad, w);
   } else {
     const double loss = loss_->evaluate(ctx_, outputs, labels, scale, grad);
-    judge_loss(w, loss, outputs, labels);
+    const bool finite = std::isfinite(loss) && std::ranges::all_of(outputs.f32(), [](float v) { return std::isfinite(v); });
+    judge_loss(w, loss, finite ? Finite::kYes : Finite::kNo, outputs, labels);
   }
   if (w.step().purpose == Purpose::kTrain) add_gradient(wiring.inputs[0], node, std::move(grad), slots);
 }
 
 /// Books the loss of a part and, in a pass without training, its scores; all on the host.
-void Executor::judge_loss(const Work& w, double loss, const Tensor& outputs, const Tensor& labels) {
+void Executor::judge_loss(const Work& w, double loss, Finite finite, const Tensor& outputs, const Tensor& labels) {
   // Caught here, where it still has one origin: a step later it is in everybody's weights.
-  const bool finite = std::isfinite(loss) && std::ranges::all_of(outputs.f32(), [](float v) { return std::isfinite(v); });
-  if (!finite)
+  if (finite == Finite::kNo)
     throw PeerLost(Errc::kDetector,
                    "the loss of a micro-batch is not finite: its activations are too large, or the training "
                    "diverges (a smaller training.learning_rate may help)");

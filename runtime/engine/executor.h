@@ -208,7 +208,8 @@ class Executor {
   void add_gradient(int node, int consumer, Tensor grad, Slots& slots);
   Tensor summed_gradient(int node, Slots& slots);
   Tensor& input(int node, int route, Slots& slots) const;
-  void judge_loss(const Work& w, double loss, const Tensor& outputs, const Tensor& labels);
+  enum class Finite : std::uint8_t { kNo, kYes };
+  void judge_loss(const Work& w, double loss, Finite finite, const Tensor& outputs, const Tensor& labels);
   // executor_device.cpp: computation on a device, piece by piece
   void begin_recording(InFlight& flight);
   void end_recording(InFlight& flight);

@@ -1,5 +1,7 @@
 #include <algorithm>
 
+#include "kernels/ops/dropout/dropout.h"
+#include "models/draw_words.h"
 #include "runtime/engine/executor_slots.h"
 #include "runtime/engine/wire_values.h"
 
@@ -12,6 +14,35 @@
 namespace sutura {
 
 using Manner = StepGraphs::Manner;
+
+namespace {
+
+/// Words of random draws in a span's own memory, filled before each replay.
+class SpanDraws final : public DrawWords {
+ public:
+  SpanDraws(Span& span, Manner manner, Staging& staging, StepGraphs* graphs)
+      : span_(span), manner_(manner), staging_(staging), graphs_(graphs) {}
+  Tensor words(Context& ctx, std::uint64_t seed, const std::string& stream, std::uint64_t index) override {
+    if (manner_ != Manner::kRecord) {
+      Tensor words = ctx.tensor({4}, DType::kInt32);
+      staging_.copy(dropout_words({seed, stream, index}).bytes(), words);
+      return words;
+    }
+    span_.draws.push_back({seed, stream, graphs_->fixed({4}, DType::kInt32)});
+    return Tensor::borrow(span_.draws.back().words);
+  }
+  void fill(std::uint64_t step) {
+    for (Span::Draw& d : span_.draws) staging_.copy(dropout_words({d.seed, d.stream, step}).bytes(), d.words);
+  }
+
+ private:
+  Span& span_;
+  Manner manner_;
+  Staging& staging_;
+  StepGraphs* graphs_;
+};
+
+}  // namespace
 
 /// Steps that overlap would replay over each other's memory, and what replaces a lost party has no recorded place.
 bool Executor::may_record() const {
@@ -61,15 +92,23 @@ void Executor::run_span(std::size_t turn, std::size_t begin, std::size_t end, Wo
     bring_parameters(all[n], w);
     bring_inputs(all[n], span, w);
   }
+  SpanDraws draws(span, flight.manner, *staging_, graphs_.get());
+  w.draws = &draws;
   const auto work = [&] {
     decode_raw(w);
     for (std::size_t n = begin; n < end; ++n) execute(all[n], w);
     encode_sends(turn, end, w);
   };
+  if (flight.manner == Manner::kReplay) draws.fill(w.step().id);
   if (flight.kind == nullptr)
     work();
   else
     graphs_->run(*flight.kind, flight.manner, span, work);
+  if (flight.manner == Manner::kRecord) {
+    draws.fill(w.step().id);
+    span.work.replay(ctx_.stream().stream());
+  }
+  w.draws = nullptr;
   if (flight.manner == Manner::kRecord) remember(span, slots);
   if (flight.manner == Manner::kReplay) recall(span, slots);
   for (std::size_t n = begin; n < end; ++n) {
@@ -116,7 +155,7 @@ void Executor::recall(const Span& span, Slots& slots) {
 /// never inside a recording.
 void Executor::bring_parameters(const Instruction& i, Work& w) {
   if (i.op != OpCode::kForward && i.op != OpCode::kBackward) return;
-  params_of(setup_.plan.topology.nodes[static_cast<std::size_t>(i.node)].segment, w).view(ctx_, 0);
+  params_of(setup_.plan.topology.nodes[static_cast<std::size_t>(i.node)].segment, w).refresh(ctx_);
 }
 
 void Executor::bring_inputs(const Instruction& i, Span& span, Work& w) {
@@ -204,18 +243,19 @@ void Executor::encode_sends(std::size_t turn, std::size_t end, Work& w) {
 }
 
 void Executor::loss_on_device(const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, Work& w) {
-  Slots& slots = w.slots();
-  slots.outputs = ctx_.host(Tensor::borrow(outputs));
-  Tensor on_host_grad;
-  slots.loss = Tensor({1}, DType::kFloat64);
-  slots.loss.as<double>()[0] = loss_->evaluate(on_host(), slots.outputs, ctx_.host(Tensor::borrow(labels)), scale, on_host_grad);
-  grad = ctx_.here(std::move(on_host_grad));
+  LossSum sum(ctx_);
+  loss_->evaluate_into(ctx_, outputs, labels, scale, grad, sum);
+  w.slots().loss = fetched(sum.tensor());
+  if (w.step().purpose != Purpose::kTrain) w.slots().outputs = fetched(outputs);
 }
 
 /// The loss of a span, once its work is done.
 void Executor::read_loss(Work& w) {
   ctx_.synchronise();
-  judge_loss(w, w.slots().loss.as<double>()[0], w.slots().outputs, w.slots().labels);
+  const Slots& slots = w.slots();
+  const LossSum::Value value = LossSum::of(slots.loss.as<double>());
+  require(value.bad_labels == 0.0, Errc::kInvalidArgument, "a label lies outside the study's classes");
+  judge_loss(w, value.loss, value.sound() ? Finite::kYes : Finite::kNo, slots.outputs, slots.labels);
 }
 
 }  // namespace sutura

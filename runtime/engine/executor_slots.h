@@ -71,6 +71,7 @@ struct Executor::InFlight {
 struct Executor::Work {
   InFlight& flight;
   std::size_t index;  // of the part in the step; the tag of its messages
+  DrawWords* draws = nullptr;  // of the span that runs, on a device
   const Step& step() const { return flight.step; }
   const Part& part() const { return flight.step.parts[index]; }
   Slots& slots() { return flight.slots[index]; }

@@ -86,7 +86,7 @@ void StepGraphs::run(Kind& kind, Manner manner, Span& span, const std::function<
         throw;
       }
       span.work = RecordedWork(runtime, runtime.end_capture(stream.stream()));
-      return span.work.replay(stream.stream());
+      return;
     }
     case Manner::kReplay: ++replays_; return span.work.replay(stream.stream());
   }

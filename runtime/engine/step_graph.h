@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -44,6 +45,12 @@ struct Span {
   std::map<SlotName, Tensor> ports;  ///< where what came from the host is put before the work
   std::map<SlotName, Tensor> left;   ///< what the work leaves in the slots: views
   std::map<std::pair<int, Leg>, std::vector<Tensor>> encoded;  ///< pinned: what SEND takes, by edge and leg
+  struct Draw {
+    std::uint64_t seed;
+    std::string stream;
+    Tensor words;  // [4] int32
+  };
+  std::vector<Draw> draws;           ///< random draws of the work: their words change with the step
   Tensor loss;                       ///< pinned
   Tensor outputs;                    ///< pinned, for scores
 };
@@ -78,7 +85,7 @@ class StepGraphs {
 
   /// The kind of a step that begins. nullptr: there are too many kinds, this one is not recorded.
   Kind* kind(const Key& key);
-  /// Queues the work of a span: `body` itself, or what was recorded of it.
+  /// Queues the work of a span: `body` itself, or what was recorded of it. What is recorded now is not done yet.
   void run(Kind& kind, Manner manner, Span& span, const std::function<void()>& body);
   /// A step of this kind and manner ended. Parts that were lost on the way leave a recording with holes: it is made again.
   enum class Parts : std::uint8_t { kAll, kSomeLost };
