@@ -46,6 +46,7 @@ struct DeviceOps {
   decltype(&reference::gelu_backward) gelu_backward = nullptr;
   decltype(&reference::sigmoid_forward) sigmoid_forward = nullptr;
   decltype(&reference::sigmoid_backward) sigmoid_backward = nullptr;
+  decltype(&reference::dropout_draw) dropout_draw = nullptr;
   decltype(&reference::dropout_apply) dropout_apply = nullptr;
   decltype(&reference::concat_forward) concat_forward = nullptr;
   decltype(&reference::concat_backward) concat_backward = nullptr;
@@ -57,8 +58,13 @@ struct DeviceOps {
   decltype(&reference::batch_norm_forward_train) batch_norm_forward_train = nullptr;
   decltype(&reference::batch_norm_forward_evaluate) batch_norm_forward_evaluate = nullptr;
   decltype(&reference::batch_norm_backward) batch_norm_backward = nullptr;
+  decltype(&reference::batch_norm_forward_train_fused) batch_norm_forward_train_fused = nullptr;
+  decltype(&reference::batch_norm_forward_evaluate_fused) batch_norm_forward_evaluate_fused = nullptr;
+  decltype(&reference::batch_norm_backward_fused) batch_norm_backward_fused = nullptr;
   decltype(&reference::group_norm_forward) group_norm_forward = nullptr;
   decltype(&reference::group_norm_backward) group_norm_backward = nullptr;
+  decltype(&reference::group_norm_forward_fused) group_norm_forward_fused = nullptr;
+  decltype(&reference::group_norm_backward_fused) group_norm_backward_fused = nullptr;
   decltype(&reference::layer_norm_forward) layer_norm_forward = nullptr;
   decltype(&reference::layer_norm_backward) layer_norm_backward = nullptr;
   decltype(&reference::max_pool_forward) max_pool_forward = nullptr;

@@ -15,6 +15,12 @@ class PhiloxStream {
  public:
   /// `stream` names the purpose ("init:conv1.weight", "shuffle"); `index` the occasion (a step or an epoch).
   PhiloxStream(std::uint64_t seed, std::string_view stream, std::uint64_t index = 0);
+  /// At the beginning of the stream with these words().
+  explicit PhiloxStream(const std::array<std::uint32_t, 4>& words)
+      : key_{words[0], words[1]}, counter_{0, 0, words[2], words[3]} {}
+  /// All that the stream is a function of: the key, then the upper half of the counter. Block b of four words is
+  /// philox4x32({lower half of b, upper half of b, words[2], words[3]}, {words[0], words[1]}).
+  std::array<std::uint32_t, 4> words() const { return {key_[0], key_[1], counter_[2], counter_[3]}; }
   std::uint32_t next_u32();
   std::uint64_t next_u64();
   /// Uniform in [0, 1): 24 random bits, exact in float.

@@ -14,10 +14,40 @@ const DeviceOps& table() {
     t.runtime = &runtime;
 
     // elementwise and data movement
+    t.add = add;
     t.relu_forward = relu_forward;
     t.relu_backward = relu_backward;
+    t.gelu_forward = gelu_forward;
+    t.gelu_backward = gelu_backward;
+    t.sigmoid_forward = sigmoid_forward;
+    t.sigmoid_backward = sigmoid_backward;
+    t.dropout_draw = dropout_draw;
+    t.dropout_apply = dropout_apply;
+    t.concat_forward = concat_forward;
+    t.concat_backward = concat_backward;
+    t.cast = cast;
+    t.int8_rows_quantise = int8_rows_quantise;
+    t.int8_rows_dequantise = int8_rows_dequantise;
 
     // norms and pooling
+    t.batch_norm_forward_train = batch_norm_forward_train;
+    t.batch_norm_forward_evaluate = batch_norm_forward_evaluate;
+    t.batch_norm_backward = batch_norm_backward;
+    t.batch_norm_forward_train_fused = batch_norm_forward_train_fused;
+    t.batch_norm_forward_evaluate_fused = batch_norm_forward_evaluate_fused;
+    t.batch_norm_backward_fused = batch_norm_backward_fused;
+    t.group_norm_forward = group_norm_forward;
+    t.group_norm_backward = group_norm_backward;
+    t.group_norm_forward_fused = group_norm_forward_fused;
+    t.group_norm_backward_fused = group_norm_backward_fused;
+    t.layer_norm_forward = layer_norm_forward;
+    t.layer_norm_backward = layer_norm_backward;
+    t.max_pool_forward = max_pool_forward;
+    t.max_pool_backward = max_pool_backward;
+    t.avg_pool_forward = avg_pool_forward;
+    t.avg_pool_backward = avg_pool_backward;
+    t.global_avg_pool_forward = global_avg_pool_forward;
+    t.global_avg_pool_backward = global_avg_pool_backward;
 
     // matrix products
     t.linear_forward = linear_forward;

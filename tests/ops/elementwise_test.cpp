@@ -142,6 +142,8 @@ std::vector<Operation> operations() {
   list.push_back(concat_operation({5}));
   list.push_back(concat_operation({1, 16, 3}));
   list.push_back(concat_operation({33, 2}));
+  list.push_back(concat_operation({8, 16}));  // rows of whole 16-byte units
+  list.push_back(concat_operation({4, 6}));   // of 4-byte units in half precision
   return list;
 }
 
@@ -161,30 +163,40 @@ TEST_P(ElementwiseBackend, SpecialValues) {
   // 20 values so that vector bodies and tails both see them.
   std::vector<float> xs;
   for (int i = 0; i < 5; ++i) xs.insert(xs.end(), {NAN, kInf, -kInf, -0.0f});
-  const Tensor x = Tensor::from({20}, xs);
-  Tensor y({20}), g = Tensor::from({20}, std::vector<float>(20, 1.0f)), d({20});
-  relu_forward(*ctx, x, y);
+  const Tensor x = ctx->here(Tensor::from({20}, xs)), g = ctx->here(Tensor::from({20}, std::vector<float>(20, 1.0f)));
+  Guarded y(*ctx, {20}), d(*ctx, {20});
+  const auto values = [](const Guarded& t) { return to_doubles(t.values()); };
+  relu_forward(*ctx, x, y.tensor());
   for (std::size_t i = 0; i < 20; i += 4) {
-    EXPECT_TRUE(std::isnan(y.f32()[i]));
-    EXPECT_EQ(y.f32()[i + 1], kInf);
-    EXPECT_EQ(y.f32()[i + 2], 0.0f);
-    EXPECT_EQ(y.f32()[i + 3], 0.0f);
+    EXPECT_TRUE(std::isnan(values(y)[i]));
+    EXPECT_EQ(values(y)[i + 1], kInf);
+    EXPECT_EQ(values(y)[i + 2], 0.0f);
+    EXPECT_EQ(values(y)[i + 3], 0.0f);
   }
-  relu_backward(*ctx, y, g, d);
-  for (std::size_t i = 0; i < 20; ++i) EXPECT_EQ(d.f32()[i], i % 4 == 1 ? 1.0f : 0.0f) << i;
-  sigmoid_forward(*ctx, x, y);
+  relu_backward(*ctx, y.tensor(), g, d.tensor());
+  for (std::size_t i = 0; i < 20; ++i) EXPECT_EQ(values(d)[i], i % 4 == 1 ? 1.0f : 0.0f) << i;
+  sigmoid_forward(*ctx, x, y.tensor());
   for (std::size_t i = 0; i < 20; i += 4) {
-    EXPECT_TRUE(std::isnan(y.f32()[i]));
-    EXPECT_EQ(y.f32()[i + 1], 1.0f);
-    EXPECT_EQ(y.f32()[i + 2], 0.0f);
-    EXPECT_EQ(y.f32()[i + 3], 0.5f);
+    EXPECT_TRUE(std::isnan(values(y)[i]));
+    EXPECT_EQ(values(y)[i + 1], 1.0f);
+    EXPECT_EQ(values(y)[i + 2], 0.0f);
+    EXPECT_EQ(values(y)[i + 3], 0.5f);
   }
-  gelu_forward(*ctx, x, y);
+  gelu_forward(*ctx, x, y.tensor());
   for (std::size_t i = 0; i < 20; i += 4) {
-    EXPECT_TRUE(std::isnan(y.f32()[i]));
-    EXPECT_EQ(y.f32()[i + 1], kInf);
-    if (GetParam().backend == Backend::kReference) {
-      EXPECT_EQ(y.f32()[i + 2], 0.0f);
+    EXPECT_TRUE(std::isnan(values(y)[i]));
+    EXPECT_EQ(values(y)[i + 1], kInf);
+    if (GetParam().backend != Backend::kOnednn) {
+      EXPECT_EQ(values(y)[i + 2], 0.0f);
+    }
+  }
+  gelu_backward(*ctx, x, g, d.tensor());
+  if (GetParam().backend != Backend::kOnednn) {
+    for (std::size_t i = 0; i < 20; i += 4) {
+      EXPECT_TRUE(std::isnan(values(d)[i]));
+      EXPECT_EQ(values(d)[i + 1], 1.0f);
+      EXPECT_EQ(values(d)[i + 2], 0.0f);
+      EXPECT_EQ(values(d)[i + 3], 0.5f);
     }
   }
 }
@@ -193,13 +205,13 @@ TEST_P(ElementwiseBackend, OutputsMayOverwriteInputs) {
   auto ctx = make_context(GetParam());
   if (!ctx) GTEST_SKIP();
   const Shape shape{3, 7};
-  const Tensor x = to_tensor(draw_values({"x", shape}, DType::kFloat32, 1), shape, DType::kFloat32);
+  const Tensor x = ctx->here(to_tensor(draw_values({"x", shape}, DType::kFloat32, 1), shape, DType::kFloat32));
   const auto in_place = [&](auto op) {
-    Tensor apart(shape), own = x.clone();
+    Tensor apart = ctx->tensor(shape), own = ctx->clone(x);
     op(x, apart);
     const Tensor alias = Tensor::borrow(own);
     op(alias, own);
-    EXPECT_EQ(to_doubles(apart), to_doubles(own));
+    EXPECT_EQ(to_doubles(ctx->host(Tensor::borrow(apart))), to_doubles(ctx->host(Tensor::borrow(own))));
   };
   in_place([&](const Tensor& from, Tensor& to) { relu_forward(*ctx, from, to); });
   in_place([&](const Tensor& from, Tensor& to) { sigmoid_forward(*ctx, from, to); });
@@ -214,23 +226,70 @@ TEST_P(ElementwiseBackend, DropoutMaskFollowsTheKeyOnly) {
   auto ctx = make_context(GetParam());
   if (!ctx) GTEST_SKIP();
   const Shape shape{20000};
-  Tensor x = Tensor::from(shape, std::vector<float>(20000, NAN)), y(shape);
-  Tensor mask(shape, DType::kUint8), again(shape, DType::kUint8), other(shape, DType::kUint8);
-  dropout_forward(*ctx, 0.3f, {1, "a", 0}, x, y, mask);
+  const Tensor x = ctx->here(Tensor::from(shape, std::vector<float>(20000, NAN)));
+  Tensor y_here = ctx->tensor(shape), mask_here = ctx->tensor(shape, DType::kUint8);
+  const auto draw = [&](const DropoutKey& key) {
+    dropout_forward(*ctx, 0.3f, key, x, y_here, mask_here);
+    return ctx->host(ctx->clone(mask_here));
+  };
+  const Tensor mask = draw({1, "a", 0}), y = ctx->host(Tensor::borrow(y_here));
+  PhiloxStream stream(1, "a", 0);
   std::int64_t kept = 0;
   for (std::size_t i = 0; i < 20000; ++i) {
-    kept += mask.as<std::uint8_t>()[i];
-    if (mask.as<std::uint8_t>()[i] == 0) {
+    const std::uint8_t keep = mask.as<std::uint8_t>()[i];
+    EXPECT_EQ(keep, stream.next_float() >= 0.3f ? 1 : 0) << i;
+    kept += keep;
+    if (keep == 0) {
       EXPECT_EQ(y.f32()[i], 0.0f) << "a dropped NaN stayed";
     }
   }
   EXPECT_NEAR(static_cast<double>(kept), 14000.0, 5.0 * std::sqrt(20000 * 0.3 * 0.7));  // five standard deviations
-  dropout_forward(*ctx, 0.3f, {1, "a", 0}, x, y, again);
-  EXPECT_TRUE(std::ranges::equal(mask.bytes(), again.bytes()));
+  EXPECT_TRUE(std::ranges::equal(mask.bytes(), draw({1, "a", 0}).bytes()));
   for (const DropoutKey& key : {DropoutKey{2, "a", 0}, DropoutKey{1, "b", 0}, DropoutKey{1, "a", 1}}) {
-    dropout_forward(*ctx, 0.3f, key, x, y, other);
-    EXPECT_FALSE(std::ranges::equal(mask.bytes(), other.bytes()));
+    EXPECT_FALSE(std::ranges::equal(mask.bytes(), draw(key).bytes()));
   }
+  // The same words from a tensor that another step overwrites.
+  Tensor words = ctx->clone(dropout_words({7, "c", 9}));
+  const auto draw_words = [&] {
+    dropout_forward(*ctx, 0.3f, words, x, y_here, mask_here);
+    return ctx->host(ctx->clone(mask_here));
+  };
+  EXPECT_TRUE(std::ranges::equal(draw_words().bytes(), draw({7, "c", 9}).bytes()));
+  ctx->copy(dropout_words({1, "a", 0}), words);
+  EXPECT_TRUE(std::ranges::equal(draw_words().bytes(), mask.bytes()));
+}
+
+// Tensors inside a larger one begin anywhere: kernels that move 16 bytes at a time must see it and give the same bits.
+TEST_P(ElementwiseBackend, UnalignedTensorsGiveTheSameBits) {
+  auto ctx = make_context(GetParam());
+  if (!ctx) GTEST_SKIP();
+  const Shape shape{3, 13};
+  const std::int64_t n = shape.elements();
+  const Tensor x = to_tensor(draw_values({"x", shape}, DType::kFloat32, 3), shape, DType::kFloat32);
+  const auto check = [&](auto op) {
+    const Tensor here = ctx->clone(x);
+    Tensor y = ctx->tensor(shape), memory = ctx->zeros({2 * n + 8}), outer = ctx->zeros({n + 8});
+    Tensor from = Tensor::part(memory, 3, shape), to = Tensor::part(outer, 5, shape);
+    ctx->copy(here, from);
+    op(here, y);
+    op(from, to);
+    EXPECT_EQ(to_doubles(ctx->host(Tensor::borrow(y))), to_doubles(ctx->host(ctx->clone(to))));
+    const std::vector<double> around = to_doubles(ctx->host(Tensor::borrow(outer)));
+    EXPECT_EQ(around[4], 0.0);
+    EXPECT_EQ(around[static_cast<std::size_t>(n) + 5], 0.0);
+  };
+  check([&](const Tensor& from, Tensor& to) { relu_forward(*ctx, from, to); });
+  check([&](const Tensor& from, Tensor& to) { sigmoid_forward(*ctx, from, to); });
+  check([&](const Tensor& from, Tensor& to) { add(*ctx, from, from, to); });
+  check([&](const Tensor& from, Tensor& to) {
+    Tensor masks = ctx->zeros({n + 3}, DType::kUint8), mask = Tensor::part(masks, 3, shape);
+    dropout_forward(*ctx, 0.5f, kKey, from, to, mask);
+    EXPECT_EQ(ctx->host(Tensor::borrow(masks)).as<std::uint8_t>()[2], 0);
+  });
+  check([&](const Tensor& from, Tensor& to) {
+    const Tensor left = Tensor::part(from, 0, {3, 4}), right = Tensor::part(from, 12, {3, 9});
+    concat_forward(*ctx, {&left, &right}, to);
+  });
 }
 
 TEST_P(ElementwiseBackend, CastRoundsToNearestEven) {
@@ -250,9 +309,9 @@ TEST_P(ElementwiseBackend, CastRoundsToNearestEven) {
   const std::vector<float> want{1.0f, 1.0f, 1.0f, 1.0f + 0x1p-7f, 1.0f + 0x1p-6f, -0.0f, kInf, NAN, kInf, 3.140625f};
   const std::size_t distinct = xs.size();
   while (xs.size() < 53) xs.push_back(xs[xs.size() - distinct]);
-  const Tensor half = cast(*ctx, Tensor::from({53}, xs), DType::kBfloat16);
+  const Tensor half = cast(*ctx, ctx->here(Tensor::from({53}, xs)), DType::kBfloat16);
   ASSERT_EQ(half.dtype(), DType::kBfloat16);
-  const Tensor back = cast(*ctx, half, DType::kFloat32);
+  const Tensor back_here = cast(*ctx, half, DType::kFloat32), back = ctx->host(ctx->clone(back_here));
   for (std::size_t i = 0; i < xs.size(); ++i) {
     const float w = want[i % distinct];
     if (std::isnan(w)) {
@@ -262,9 +321,9 @@ TEST_P(ElementwiseBackend, CastRoundsToNearestEven) {
       EXPECT_EQ(std::signbit(back.f32()[i]), std::signbit(w));
     }
   }
-  EXPECT_EQ(cast(*ctx, Tensor({0, 3}), DType::kBfloat16).shape(), (Shape{0, 3}));
-  const Tensor copy = cast(*ctx, back, DType::kFloat32);
-  EXPECT_NE(copy.data(), back.data());
+  EXPECT_EQ(cast(*ctx, ctx->tensor({0, 3}), DType::kBfloat16).shape(), (Shape{0, 3}));
+  const Tensor copy = cast(*ctx, back_here, DType::kFloat32);
+  EXPECT_NE(copy.data(), back_here.data());
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "operation.h"
 
@@ -106,12 +107,13 @@ std::vector<Operation> operations() {
   const std::vector<std::pair<Shape, Pool2dSpec>> cases{{{0, 4, 4, 3}, {2, 2, 2, 2, 0, 0}},  {{1, 1, 1, 1}, {1, 1, 1, 1, 0, 0}},
                                                         {{3, 6, 6, 16}, {2, 2, 2, 2, 0, 0}}, {{3, 7, 7, 5}, {3, 3, 2, 2, 1, 1}},
                                                         {{2, 8, 6, 33}, {3, 2, 1, 2, 1, 0}}, {{2, 1, 20, 3}, {1, 4, 1, 3, 0, 2}},
-                                                        {{17, 5, 5, 1}, {5, 5, 1, 1, 2, 2}}, {{2, 7, 7, 3}, {2, 2, 3, 3, 0, 0}}};
+                                                        {{17, 5, 5, 1}, {5, 5, 1, 1, 2, 2}}, {{2, 7, 7, 3}, {2, 2, 3, 3, 0, 0}},
+                                                        {{1, 4, 4, 264}, {3, 3, 2, 2, 1, 1}}};  // more channels than one pass of a device's threads
   for (const auto& [x, s] : cases) {
     list.push_back(max_operation(x, s));
     list.push_back(avg_operation(x, s));
   }
-  for (const Shape& x : {Shape{0, 3, 3, 2}, Shape{1, 1, 1, 1}, Shape{3, 7, 5, 16}, Shape{17, 2, 2, 33}, Shape{2, 14, 14, 3}}) {
+  for (const Shape& x : {Shape{0, 3, 3, 2}, Shape{1, 1, 1, 1}, Shape{3, 7, 5, 16}, Shape{17, 2, 2, 33}, Shape{2, 14, 14, 3}, Shape{1, 2, 2, 264}}) {
     list.push_back(global_operation(x));
   }
   return list;
@@ -147,20 +149,22 @@ TEST_P(Pool2dBackend, IndexTiesNanAndPadding) {
   for (const Rule& rule : rules) {
     std::vector<float> xs;
     for (const float v : rule.image) xs.insert(xs.end(), kChannels, v);
-    const Tensor x = Tensor::from({1, 3, 3, kChannels}, xs);
+    const Tensor x = ctx->here(Tensor::from({1, 3, 3, kChannels}, xs));
     const Pool2dSpec spec{3, 3, 3, 3, 0, 0};
-    Tensor y({1, 1, 1, kChannels}), index({1, 1, 1, kChannels}, DType::kInt32);
-    max_pool_forward(*ctx, spec, x, y, index);
+    Tensor y_here = ctx->tensor({1, 1, 1, kChannels}), index_here = ctx->tensor({1, 1, 1, kChannels}, DType::kInt32);
+    max_pool_forward(*ctx, spec, x, y_here, index_here);
+    const Tensor y = ctx->host(std::move(y_here)), index = ctx->host(std::move(index_here));
     for (std::size_t c = 0; c < kChannels; ++c) {
       EXPECT_EQ(index.as<std::int32_t>()[c], rule.index);
       EXPECT_TRUE(y.f32()[c] == rule.value || (std::isnan(y.f32()[c]) && std::isnan(rule.value)));
     }
   }
   // All negative with padding: a corner window holds one pixel and three of padding.
-  const Tensor x = Tensor::from({1, 2, 2, 1}, std::vector<float>{-4, -3, -2, -1});
+  const Tensor x = ctx->here(Tensor::from({1, 2, 2, 1}, std::vector<float>{-4, -3, -2, -1}));
   const Pool2dSpec padded{2, 2, 2, 2, 1, 1};
-  Tensor y({1, 2, 2, 1}), index({1, 2, 2, 1}, DType::kInt32);
-  max_pool_forward(*ctx, padded, x, y, index);
+  Tensor y_here = ctx->tensor({1, 2, 2, 1}), index_here = ctx->tensor({1, 2, 2, 1}, DType::kInt32);
+  max_pool_forward(*ctx, padded, x, y_here, index_here);
+  const Tensor y = ctx->host(std::move(y_here)), index = ctx->host(std::move(index_here));
   for (std::size_t i = 0; i < 4; ++i) {
     EXPECT_EQ(y.f32()[i], -4.0f + static_cast<float>(i));
     EXPECT_EQ(index.as<std::int32_t>()[i], static_cast<std::int32_t>(i));

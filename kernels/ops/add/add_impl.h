@@ -9,3 +9,8 @@ void add(Context& ctx, const Tensor& a, const Tensor& b, Tensor& y);
 namespace sutura::onednn {
 void add(Context& ctx, const Tensor& a, const Tensor& b, Tensor& y);
 }  // namespace sutura::onednn
+#if defined(SUTURA_DEVICE)
+namespace sutura::SUTURA_DEVICE {
+void add(Context& ctx, const Tensor& a, const Tensor& b, Tensor& y);
+}  // namespace sutura::SUTURA_DEVICE
+#endif

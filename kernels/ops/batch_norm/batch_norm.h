@@ -1,5 +1,6 @@
 #pragma once
 #include "kernels/context.h"
+#include "kernels/ops/norm_tail.h"
 #include "kernels/tensor.h"
 
 namespace sutura {
@@ -30,5 +31,27 @@ void batch_norm_forward_evaluate(Context& ctx, float eps, const Tensor& x, const
 /// Errors   as batch_norm_forward_train.
 void batch_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
                          const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta);
+
+/// batch_norm_forward_train and what follows it: y = activation(norm + residual), rounded once.
+/// Shapes   as batch_norm_forward_train; partials: undefined, or [blocks, 2, C] float32: per block of rows the sums and the sums
+///          of squares of x, from the kernel that made x. A backend may take the statistics from them instead of reading x.
+/// Numbers  CPU backends compute the plain ops one after another and read x. With partials the variance has a relative error of
+///          about 2^-22 (1 + mean^2 / variance).
+/// Errors   as batch_norm_forward_train, add and relu_forward.
+void batch_norm_forward_train_fused(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma,
+                                    const Tensor& beta, Tensor& running_mean, Tensor& running_var, const NormTail& tail,
+                                    const Tensor& partials, Tensor& y, Tensor& mean, Tensor& rstd);
+
+/// The same for evaluation. Shapes, errors as batch_norm_forward_evaluate.
+void batch_norm_forward_evaluate_fused(Context& ctx, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                                       const Tensor& running_mean, const Tensor& running_var, const NormTail& tail, Tensor& y);
+
+/// With g = grad_y where y > 0 (all of grad_y without a ReLU): grad_residual = g, and batch_norm_backward of g.
+/// Shapes   as batch_norm_backward; tail.y, tail.grad_residual: x's. grad_x and tail.grad_residual may each alias grad_y, not one
+///          another.
+/// Errors   as batch_norm_backward.
+void batch_norm_backward_fused(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
+                               const Tensor& rstd, const NormTailGradient& tail, Tensor& grad_x, Tensor& grad_gamma,
+                               Tensor& grad_beta);
 
 }  // namespace sutura

@@ -9,3 +9,8 @@ void cast(Context& ctx, const Tensor& x, Tensor& y);
 namespace sutura::onednn {
 void cast(Context& ctx, const Tensor& x, Tensor& y);
 }  // namespace sutura::onednn
+#if defined(SUTURA_DEVICE)
+namespace sutura::SUTURA_DEVICE {
+void cast(Context& ctx, const Tensor& x, Tensor& y);
+}  // namespace sutura::SUTURA_DEVICE
+#endif

@@ -11,3 +11,9 @@ namespace sutura::onednn {
 void concat_forward(Context& ctx, const std::vector<const Tensor*>& xs, Tensor& y);
 void concat_backward(Context& ctx, const Tensor& grad_y, const std::vector<Tensor*>& grad_xs);
 }  // namespace sutura::onednn
+#if defined(SUTURA_DEVICE)
+namespace sutura::SUTURA_DEVICE {
+void concat_forward(Context& ctx, const std::vector<const Tensor*>& xs, Tensor& y);
+void concat_backward(Context& ctx, const Tensor& grad_y, const std::vector<Tensor*>& grad_xs);
+}  // namespace sutura::SUTURA_DEVICE
+#endif

@@ -11,3 +11,9 @@ namespace sutura::onednn {
 void gelu_forward(Context& ctx, const Tensor& x, Tensor& y);
 void gelu_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_x);
 }  // namespace sutura::onednn
+#if defined(SUTURA_DEVICE)
+namespace sutura::SUTURA_DEVICE {
+void gelu_forward(Context& ctx, const Tensor& x, Tensor& y);
+void gelu_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_x);
+}  // namespace sutura::SUTURA_DEVICE
+#endif

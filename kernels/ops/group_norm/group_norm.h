@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "kernels/context.h"
+#include "kernels/ops/norm_tail.h"
 #include "kernels/tensor.h"
 
 namespace sutura {
@@ -25,5 +26,18 @@ void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tens
 /// Errors   as group_norm_forward.
 void group_norm_backward(Context& ctx, std::int64_t groups, const Tensor& x, const Tensor& grad_y, const Tensor& gamma,
                          const Tensor& mean, const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta);
+
+/// group_norm_forward and what follows it: y = activation(norm + residual), rounded once (CPU backends: the plain ops one after
+/// another). Shapes, errors as group_norm_forward.
+void group_norm_forward_fused(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma,
+                              const Tensor& beta, const NormTail& tail, Tensor& y, Tensor& mean, Tensor& rstd);
+
+/// With g = grad_y where y > 0 (all of grad_y without a ReLU): grad_residual = g, and group_norm_backward of g.
+/// Shapes   as group_norm_backward; tail.y, tail.grad_residual: x's. grad_x and tail.grad_residual may each alias grad_y, not one
+///          another.
+/// Errors   as group_norm_backward.
+void group_norm_backward_fused(Context& ctx, std::int64_t groups, const Tensor& x, const Tensor& grad_y, const Tensor& gamma,
+                               const Tensor& mean, const Tensor& rstd, const NormTailGradient& tail, Tensor& grad_x,
+                               Tensor& grad_gamma, Tensor& grad_beta);
 
 }  // namespace sutura

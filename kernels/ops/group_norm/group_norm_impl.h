@@ -8,6 +8,12 @@ void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tens
                         Tensor& y, Tensor& mean, Tensor& rstd);
 void group_norm_backward(Context& ctx, std::int64_t groups, const Tensor& x, const Tensor& grad_y, const Tensor& gamma,
                          const Tensor& mean, const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta);
+// The plain op of the context's CPU backend, then add and relu: for reference and onednn.
+void group_norm_forward_fused(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma,
+                              const Tensor& beta, const NormTail& tail, Tensor& y, Tensor& mean, Tensor& rstd);
+void group_norm_backward_fused(Context& ctx, std::int64_t groups, const Tensor& x, const Tensor& grad_y, const Tensor& gamma,
+                               const Tensor& mean, const Tensor& rstd, const NormTailGradient& tail, Tensor& grad_x,
+                               Tensor& grad_gamma, Tensor& grad_beta);
 }  // namespace sutura::reference
 namespace sutura::onednn {
 void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
@@ -15,3 +21,16 @@ void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tens
 void group_norm_backward(Context& ctx, std::int64_t groups, const Tensor& x, const Tensor& grad_y, const Tensor& gamma,
                          const Tensor& mean, const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta);
 }  // namespace sutura::onednn
+#if defined(SUTURA_DEVICE)
+namespace sutura::SUTURA_DEVICE {
+void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                        Tensor& y, Tensor& mean, Tensor& rstd);
+void group_norm_backward(Context& ctx, std::int64_t groups, const Tensor& x, const Tensor& grad_y, const Tensor& gamma,
+                         const Tensor& mean, const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta);
+void group_norm_forward_fused(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma,
+                              const Tensor& beta, const NormTail& tail, Tensor& y, Tensor& mean, Tensor& rstd);
+void group_norm_backward_fused(Context& ctx, std::int64_t groups, const Tensor& x, const Tensor& grad_y, const Tensor& gamma,
+                               const Tensor& mean, const Tensor& rstd, const NormTailGradient& tail, Tensor& grad_x,
+                               Tensor& grad_gamma, Tensor& grad_beta);
+}  // namespace sutura::SUTURA_DEVICE
+#endif

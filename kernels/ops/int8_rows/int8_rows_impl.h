@@ -6,3 +6,9 @@ namespace sutura::reference {
 void int8_rows_quantise(Context& ctx, const Tensor& x, Tensor& q, Tensor& scales);
 void int8_rows_dequantise(Context& ctx, const Tensor& q, const Tensor& scales, Tensor& x);
 }  // namespace sutura::reference
+#if defined(SUTURA_DEVICE)
+namespace sutura::SUTURA_DEVICE {
+void int8_rows_quantise(Context& ctx, const Tensor& x, Tensor& q, Tensor& scales);
+void int8_rows_dequantise(Context& ctx, const Tensor& q, const Tensor& scales, Tensor& x);
+}  // namespace sutura::SUTURA_DEVICE
+#endif

@@ -15,3 +15,11 @@ void layer_norm_forward(Context& ctx, float eps, const Tensor& x, const Tensor& 
 void layer_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
                          const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta);
 }  // namespace sutura::onednn
+#if defined(SUTURA_DEVICE)
+namespace sutura::SUTURA_DEVICE {
+void layer_norm_forward(Context& ctx, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& y,
+                        Tensor& mean, Tensor& rstd);
+void layer_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
+                         const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta);
+}  // namespace sutura::SUTURA_DEVICE
+#endif

@@ -59,9 +59,10 @@ void max_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& index
   check_pair(check, spec, grad_x, grad_y, "grad_x", "grad_y");
   check_index(check, index, grad_x, grad_y);
   const std::int64_t positions = grad_x.shape()[1] * grad_x.shape()[2];
-  const auto places = index.as<std::int32_t>();
-  check.setting(std::ranges::all_of(places, [&](std::int32_t i) { return i >= 0 && i < positions; }),
-                "an index lies outside the image");
+  if (!ctx.on_device()) {  // a device's kernels look for pixels in indices, they write to none
+    check.setting(std::ranges::all_of(index.as<std::int32_t>(), [&](std::int32_t i) { return i >= 0 && i < positions; }),
+                  "an index lies outside the image");
+  }
   if (grad_x.elements() == 0) return;
   on_backend(ctx, reference::max_pool_backward, onednn::max_pool_backward, &DeviceOps::max_pool_backward)(ctx, spec, index, grad_y, grad_x);
 }

@@ -26,7 +26,8 @@ void max_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Ten
 
 /// grad_x[n, index, c] = sum of grad_y over the windows it won, in window order; zero elsewhere. Overwrites grad_x.
 /// Shapes   as max_pool_forward.
-/// Errors   as max_pool_forward; kInvalidArgument for an index outside the image.
+/// Errors   as max_pool_forward; kInvalidArgument for an index outside the image (a
+///          device does not look: such a window reaches no pixel).
 void max_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& index, const Tensor& grad_y, Tensor& grad_x);
 
 /// y = window sum / (kernel_h * kernel_w): the padding counts as zeros (PyTorch's count_include_pad).

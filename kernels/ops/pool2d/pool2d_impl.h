@@ -19,3 +19,13 @@ void avg_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& grad_
 void global_avg_pool_forward(Context& ctx, const Tensor& x, Tensor& y);
 void global_avg_pool_backward(Context& ctx, const Tensor& grad_y, Tensor& grad_x);
 }  // namespace sutura::onednn
+#if defined(SUTURA_DEVICE)
+namespace sutura::SUTURA_DEVICE {
+void max_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Tensor& y, Tensor& index);
+void max_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& index, const Tensor& grad_y, Tensor& grad_x);
+void avg_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Tensor& y);
+void avg_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& grad_y, Tensor& grad_x);
+void global_avg_pool_forward(Context& ctx, const Tensor& x, Tensor& y);
+void global_avg_pool_backward(Context& ctx, const Tensor& grad_y, Tensor& grad_x);
+}  // namespace sutura::SUTURA_DEVICE
+#endif

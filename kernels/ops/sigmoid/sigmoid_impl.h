@@ -11,3 +11,9 @@ namespace sutura::onednn {
 void sigmoid_forward(Context& ctx, const Tensor& x, Tensor& y);
 void sigmoid_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x);
 }  // namespace sutura::onednn
+#if defined(SUTURA_DEVICE)
+namespace sutura::SUTURA_DEVICE {
+void sigmoid_forward(Context& ctx, const Tensor& x, Tensor& y);
+void sigmoid_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x);
+}  // namespace sutura::SUTURA_DEVICE
+#endif
