@@ -219,7 +219,8 @@ void Executor::split(int node, Slots& slots) {
 void Executor::loss_and_gradient(int node, Work& w) {
   Slots& slots = w.slots();
   const Wiring& wiring = setup_.plan.wiring[static_cast<std::size_t>(node)];
-  const Tensor outputs = cast(ctx_, input(wiring.inputs[0], wiring.routes[0], slots), DType::kFloat32);  // [n, outputs]
+  const Tensor& made = input(wiring.inputs[0], wiring.routes[0], slots);
+  const Tensor outputs = made.dtype() == DType::kFloat32 ? Tensor::borrow(made) : cast(ctx_, made, DType::kFloat32);  // [n, outputs]
   const Tensor& labels = input(wiring.labels, wiring.label_route, slots);                                // [n]
   const double scale = 1.0 / static_cast<double>(w.step().records);
   Tensor grad = ctx_.tensor(outputs.shape());

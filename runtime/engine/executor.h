@@ -180,6 +180,7 @@ class Executor {
   void carry_out(const Instruction& i, Work& w);
   StepResult end(InFlight& flight);
   void update(InFlight& flight);
+  void take_step(const std::string& segment, std::size_t copy, double rate);
   bool serves(const Part& part) const { return setup_.self.lane < 0 || setup_.self.lane == static_cast<int>(part.lane); }
   std::size_t copy_index(const std::string& segment, std::uint32_t lane);
   ParamStore& params_of(const std::string& segment, Work& w);

@@ -249,6 +249,23 @@ void Executor::loss_on_device(const Tensor& outputs, const Tensor& labels, doubl
   if (w.step().purpose != Purpose::kTrain) w.slots().outputs = fetched(outputs);
 }
 
+/// An update of one copy of a segment. On a device it is recorded by itself.
+void Executor::take_step(const std::string& segment, std::size_t copy, double rate) {
+  SegmentCopy& c = copies(segment)[copy];
+  if (graphs_ == nullptr) return c.optimizer->step(ctx_, c.params, rate);
+  constexpr std::int64_t kUpdate = -1;  // no purpose has this number
+  StepGraphs::Kind* kind = graphs_->kind({kUpdate, static_cast<std::int64_t>(setup_.segments.index(segment)), static_cast<std::int64_t>(copy)});
+  if (kind == nullptr) return c.optimizer->step(ctx_, c.params, rate);
+  c.optimizer->prepare(ctx_, rate);
+  c.optimizer->refresh(ctx_);
+  c.params.refresh(ctx_);
+  const Manner manner = kind->next;
+  Span& span = kind->spans[{0, 0, 0}];
+  graphs_->run(*kind, manner, span, [&] { c.optimizer->apply(ctx_, c.params); });
+  if (manner == Manner::kRecord) span.work.replay(ctx_.stream().stream());
+  graphs_->end(*kind, manner, StepGraphs::Parts::kAll);
+}
+
 /// The loss of a span, once its work is done.
 void Executor::read_loss(Work& w) {
   ctx_.synchronise();

@@ -127,7 +127,7 @@ void Executor::update(InFlight& flight) {
         ctx_.copy(stashed.mapped().grads_on(ctx_), grads);
         spare_stashes_[segment].push_back(std::move(stashed.mapped()));
       }
-      if (took_part && !dropped && !flight.spoiled) all[c].optimizer->step(ctx_, all[c].params, rate);
+      if (took_part && !dropped && !flight.spoiled) take_step(segment, c, rate);
       all[c].params.zero_grads(ctx_);  // also where a lane was lost after its backward: nothing of it stays behind
     }
 }
