@@ -24,8 +24,9 @@ __device__ __forceinline__ void chacha_quarter_round(std::uint32_t& a, std::uint
 /// Source   RFC 8439 section 2.3.
 __device__ __forceinline__ void chacha20_block(const ChaChaStream& s, std::uint32_t nonce0, std::uint32_t counter,
                                                std::uint32_t (&out)[16]) {
-  const std::uint32_t start[16] = {0x61707865u, 0x3320646eu, 0x79622d32u, 0x6b206574u, s.key[0], s.key[1], s.key[2],   s.key[3],
-                                   s.key[4],    s.key[5],    s.key[6],    s.key[7],    counter,  nonce0,   s.nonce[1], s.nonce[2]};
+  const std::uint32_t start[16] = {0x61707865u, 0x3320646eu, 0x79622d32u, 0x6b206574u, s.key[0], s.key[1],
+                                   s.key[2],    s.key[3],    s.key[4],    s.key[5],    s.key[6], s.key[7],
+                                   counter,     nonce0,      s.nonce[1],  s.nonce[2]};
   std::uint32_t x[16];
   SUTURA_UNROLL
   for (int i = 0; i < 16; ++i) x[i] = start[i];

@@ -41,7 +41,11 @@ inline Columns columns_of(std::int64_t rows, std::int64_t channels, int vector) 
   const auto lanes = static_cast<std::int64_t>(std::min<std::uint64_t>(32, std::bit_ceil(static_cast<std::uint64_t>(packs))));
   const std::int64_t tiles = (packs + lanes - 1) / lanes, most = std::max<std::int64_t>(1, kBlocks / tiles);
   const std::int64_t per_chunk = std::max((rows + most - 1) / most, kLeastRows * kColumnThreads / lanes);
-  return {rows, channels, per_chunk, static_cast<unsigned>(lanes), static_cast<unsigned>(tiles),
+  return {rows,
+          channels,
+          per_chunk,
+          static_cast<unsigned>(lanes),
+          static_cast<unsigned>(tiles),
           static_cast<unsigned>((rows + per_chunk - 1) / per_chunk)};
 }
 
@@ -145,20 +149,28 @@ __device__ __forceinline__ double chunk_total(unsigned chunks, double* shared, T
   shared[threadIdx.x] = sum;
   block_sync();
   sum = 0.0;
-  for (unsigned p = 0; p < kFinaliseThreads / kFinaliseLanes; ++p) sum += shared[p * kFinaliseLanes + threadIdx.x % kFinaliseLanes];
+  for (unsigned p = 0; p < kFinaliseThreads / kFinaliseLanes; ++p)
+    sum += shared[p * kFinaliseLanes + threadIdx.x % kFinaliseLanes];
   block_sync();
   return sum;
 }
-inline unsigned finalise_blocks(std::int64_t channels) { return static_cast<unsigned>((channels + kFinaliseLanes - 1) / kFinaliseLanes); }
+inline unsigned finalise_blocks(std::int64_t channels) {
+  return static_cast<unsigned>((channels + kFinaliseLanes - 1) / kFinaliseLanes);
+}
 
-/// The second half: adds the chunks' sums to grad_gamma and grad_beta; with `sums` ([2, C]) also stores them.
-inline __global__ void __launch_bounds__(kFinaliseThreads) column_gradient_finalise_kernel(std::int64_t channels, unsigned chunks, const float* partials,
-                                                                                         float* sums, float* grad_gamma, float* grad_beta) {
-  SUTURA_SHARED(double, shared, kFinaliseThreads);
+/// The second half: adds the chunks' sums to grad_gamma and grad_beta; with `sums` ([2, C]) also stores them. A template so that
+/// each file that launches it may hold it.
+template <class Sum>
+__global__ void __launch_bounds__(kFinaliseThreads)
+    column_gradient_finalise_kernel(std::int64_t channels, unsigned chunks, const float* partials, float* sums, float* grad_gamma,
+                                    float* grad_beta) {
+  SUTURA_SHARED(Sum, shared, kFinaliseThreads);
   const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kFinaliseLanes + threadIdx.x % kFinaliseLanes;
   const std::int64_t readable = c < channels ? c : channels - 1;
-  const double gh = chunk_total(chunks, &shared[0], [&](unsigned i) { return static_cast<double>(partials[2 * i * channels + readable]); });
-  const double g = chunk_total(chunks, &shared[0], [&](unsigned i) { return static_cast<double>(partials[(2 * i + 1) * channels + readable]); });
+  const Sum gh =
+      chunk_total(chunks, &shared[0], [&](unsigned i) { return static_cast<Sum>(partials[2 * i * channels + readable]); });
+  const Sum g =
+      chunk_total(chunks, &shared[0], [&](unsigned i) { return static_cast<Sum>(partials[(2 * i + 1) * channels + readable]); });
   if (c >= channels || threadIdx.x >= kFinaliseLanes) return;
   grad_gamma[c] += static_cast<float>(gh);
   grad_beta[c] += static_cast<float>(g);
@@ -169,15 +181,16 @@ inline __global__ void __launch_bounds__(kFinaliseThreads) column_gradient_final
 
 /// Adds to grad_gamma and grad_beta ([C] each); with `sums`, defined [2, C] float32, stores the sums there too.
 template <class T, int V>
-void column_gradients(Context& ctx, std::int64_t rows, std::int64_t channels, const NormGradient<T>& in, float* sums, Tensor& grad_gamma,
-                      Tensor& grad_beta) {
+void column_gradients(Context& ctx, std::int64_t rows, std::int64_t channels, const NormGradient<T>& in, float* sums,
+                      Tensor& grad_gamma, Tensor& grad_beta) {
   require(rows <= std::numeric_limits<std::uint32_t>::max(), Errc::kResources, "a norm on a device counts rows in 32 bits");
   const Columns z = columns_of(rows, channels, V);
   Tensor partials = ctx.tensor({z.chunks, 2, channels});
   const Stream stream = ctx.stream().stream();
   SUTURA_LAUNCH((column_gradient_kernel<T, V>), z.grid(), kColumnThreads, 0, stream, z, in, static_cast<float*>(partials.data()));
-  SUTURA_LAUNCH(column_gradient_finalise_kernel, finalise_blocks(channels), kFinaliseThreads, 0, stream, channels, z.chunks,
-                static_cast<const float*>(partials.data()), sums, static_cast<float*>(grad_gamma.data()), static_cast<float*>(grad_beta.data()));
+  SUTURA_LAUNCH(column_gradient_finalise_kernel<double>, finalise_blocks(channels), kFinaliseThreads, 0, stream, channels,
+                z.chunks, static_cast<const float*>(partials.data()), sums, static_cast<float*>(grad_gamma.data()),
+                static_cast<float*>(grad_beta.data()));
 }
 
 }  // namespace sutura::SUTURA_DEVICE

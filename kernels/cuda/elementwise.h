@@ -99,7 +99,8 @@ struct Each {
 template <class F, class... X>
 void map(Context& ctx, const char* name, Tensor& y, const X&... x) {
   with_activation_type(y.dtype(), [&]<class T>(T*) {
-    map_typed<T, typename Each<T, X>::type...>(ctx, name, F{}, y.elements(), static_cast<T*>(y.data()), static_cast<const T*>(x.data())...);
+    map_typed<T, typename Each<T, X>::type...>(ctx, name, F{}, y.elements(), static_cast<T*>(y.data()),
+                                               static_cast<const T*>(x.data())...);
   });
 }
 

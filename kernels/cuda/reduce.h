@@ -34,7 +34,9 @@ __device__ __forceinline__ Moments moments_of(const float (&v)[kCount]) {
 }
 
 __device__ __forceinline__ float from_below(float v, unsigned delta) { return warp_shuffle_down(v, delta); }
-__device__ __forceinline__ Pair from_below(const Pair& v, unsigned delta) { return {from_below(v.a, delta), from_below(v.b, delta)}; }
+__device__ __forceinline__ Pair from_below(const Pair& v, unsigned delta) {
+  return {from_below(v.a, delta), from_below(v.b, delta)};
+}
 __device__ __forceinline__ Moments from_below(const Moments& v, unsigned delta) {
   return {from_below(v.count, delta), from_below(v.mean, delta), from_below(v.squares, delta)};
 }

@@ -1,6 +1,7 @@
 // DeviceRuntime on CUDA: the only file that calls the CUDA runtime, besides launch().
 #include <cuda_runtime.h>
 
+#include <mutex>
 #include <string>
 
 #include "core/error.h"
@@ -15,23 +16,81 @@ struct GraphExec {
 namespace native {
 namespace {
 
+/// Errors after which the CUDA context of this process is lost: whatever is called next fails with the same error. The session
+/// that meets one ends; later ones are told before they begin.
+bool loses_the_device(cudaError_t error) {
+  switch (error) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorHardwareStackError:
+    case cudaErrorAssert:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorDevicesUnavailable:
+    case cudaErrorContextIsDestroyed: return true;
+    default: return false;
+  }
+}
+
+/// Why the device was lost, empty while it was not. Sessions run on threads of their own.
+class Loss {
+ public:
+  void note(const std::string& why) {
+    const std::lock_guard lock(mutex_);
+    if (why_.empty()) why_ = why;
+  }
+  std::string why() {
+    const std::lock_guard lock(mutex_);
+    return why_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::string why_;
+};
+Loss& loss() {
+  static Loss of_this_process;
+  return of_this_process;
+}
+
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  cudaGetLastError();  // clears it where it is not sticky
-  const Errc code = error == cudaErrorMemoryAllocation ? Errc::kResources : Errc::kDevice;
-  throw Error(code, std::string(what) + ": " + cudaGetErrorString(error));
+  cudaGetLastError();  // clears it where it can be cleared
+  const std::string text = std::string(what) + ": " + cudaGetErrorString(error);
+  if (loses_the_device(error)) {
+    loss().note(text);
+    throw Error(Errc::kDevice, text + " (the GPU cannot be used by this process any more)");
+  }
+  throw Error(error == cudaErrorMemoryAllocation ? Errc::kResources : Errc::kDevice, text);
 }
+
+/// Memory may be taken and given back while a stream of this thread is captured: a block's address is what the graph records,
+/// the allocation itself is no part of it. Without this the call would fail and spoil the capture.
+class DuringCapture {
+ public:
+  DuringCapture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  ~DuringCapture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  DuringCapture(const DuringCapture&) = delete;
+  DuringCapture& operator=(const DuringCapture&) = delete;
+
+ private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+};
 
 /// An error of any kind means that there is no device: without a driver cudaGetDeviceCount's text misleads.
 std::string why_unusable() {
-  int driver = 0, devices = 0;
+  int driver = 0, devices = 0, major = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no NVIDIA driver is installed";
-  const cudaError_t error = cudaGetDeviceCount(&devices);
+  if (const std::string why = loss().why(); !why.empty()) return "an earlier session lost the GPU (" + why + "): start the program again";
+  cudaError_t error = cudaGetDeviceCount(&devices);
+  if (error == cudaSuccess && devices == 0) return "the NVIDIA driver finds no GPU";
+  if (error == cudaSuccess) error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
   cudaGetLastError();
   if (error != cudaSuccess) return cudaGetErrorString(error);
-  if (devices == 0) return "the NVIDIA driver finds no GPU";
-  int major = 0;
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "compute capability");
   return major >= 8 ? "" : "the GPU is older than compute capability 8.0";
 }
 
@@ -45,17 +104,25 @@ std::string describe() {
 }
 
 void* allocate(std::size_t bytes) {
+  const DuringCapture allowed;
   void* memory = nullptr;
   check(cudaMalloc(&memory, bytes), "device memory");
   return memory;
 }
-void release(void* memory) noexcept { cudaFree(memory); }
+void release(void* memory) noexcept {
+  const DuringCapture allowed;
+  cudaFree(memory);
+}
 void* allocate_pinned(std::size_t bytes) {
+  const DuringCapture allowed;
   void* memory = nullptr;
   check(cudaHostAlloc(&memory, bytes, cudaHostAllocDefault), "pinned host memory");
   return memory;
 }
-void release_pinned(void* memory) noexcept { cudaFreeHost(memory); }
+void release_pinned(void* memory) noexcept {
+  const DuringCapture allowed;
+  cudaFreeHost(memory);
+}
 std::size_t free_bytes() {
   std::size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "device memory");

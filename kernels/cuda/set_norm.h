@@ -66,7 +66,8 @@ __device__ __forceinline__ Moments set_moments(const Sets& z, std::int64_t set, 
 
 /// Writes y of a chunk, and the set's statistics once.
 template <int kWidth, int V, class T>
-__device__ __forceinline__ void set_apply(const Sets& z, std::int64_t set, unsigned chunk, const SetForward<T>& f, const Moments& m) {
+__device__ __forceinline__ void set_apply(const Sets& z, std::int64_t set, unsigned chunk, const SetForward<T>& f,
+                                          const Moments& m) {
   const auto rstd = static_cast<float>(1.0 / exact_sqrt(static_cast<double>(m.squares / m.count) + f.eps));
   if (threadIdx.x % kWidth == 0 && chunk == 0) {
     f.mean[set] = m.mean;
@@ -108,7 +109,8 @@ __device__ __forceinline__ Pair set_sums(const Sets& z, std::int64_t set, unsign
 
 /// grad_x may be grad_y: a thread reads what it overwrites before it writes.
 template <int kWidth, int V, class T>
-__device__ __forceinline__ void set_gradient(const Sets& z, std::int64_t set, unsigned chunk, const SetBackward<T>& b, const Pair& sums) {
+__device__ __forceinline__ void set_gradient(const Sets& z, std::int64_t set, unsigned chunk, const SetBackward<T>& b,
+                                             const Pair& sums) {
   const auto count = static_cast<float>(z.positions * z.per_group);
   const float mean = b.in.mean[set], rstd = b.in.rstd[set], mean_g = sums.a / count, mean_gh = sums.b / count;
   for_units<kWidth, V>(z, set, chunk, [&](std::int64_t at, std::int64_t c) {
@@ -132,11 +134,13 @@ __device__ __forceinline__ Pair set_reduce(const Sets& z, std::int64_t set, unsi
   return set_sums<kWidth, V>(z, set, chunk, b);
 }
 template <int kWidth, int V, class T>
-__device__ __forceinline__ void set_finish(const Sets& z, std::int64_t set, unsigned chunk, const SetForward<T>& f, const Moments& m) {
+__device__ __forceinline__ void set_finish(const Sets& z, std::int64_t set, unsigned chunk, const SetForward<T>& f,
+                                           const Moments& m) {
   set_apply<kWidth, V>(z, set, chunk, f, m);
 }
 template <int kWidth, int V, class T>
-__device__ __forceinline__ void set_finish(const Sets& z, std::int64_t set, unsigned chunk, const SetBackward<T>& b, const Pair& sums) {
+__device__ __forceinline__ void set_finish(const Sets& z, std::int64_t set, unsigned chunk, const SetBackward<T>& b,
+                                           const Pair& sums) {
   set_gradient<kWidth, V>(z, set, chunk, b, sums);
 }
 
@@ -172,7 +176,8 @@ __global__ void __launch_bounds__(kSetThreads, 4) set_finish_kernel(Sets z, Work
 inline Sets sets_of(std::int64_t records, std::int64_t groups, std::int64_t positions, std::int64_t per_group, int vector) {
   constexpr std::int64_t kBlocks = 132 * 2, kMostChunks = 64, kLeastUnits = 8 * kSetThreads;
   const std::int64_t sets = records * groups, units = positions * (per_group / vector);
-  const std::int64_t chunks = std::clamp<std::int64_t>(std::min(kBlocks / sets, units / kLeastUnits), 1, std::min(positions, kMostChunks));
+  const std::int64_t chunks =
+      std::clamp<std::int64_t>(std::min(kBlocks / sets, units / kLeastUnits), 1, std::min(positions, kMostChunks));
   const std::int64_t each = (positions + chunks - 1) / chunks;
   return {sets, groups, positions, per_group, each, static_cast<unsigned>((positions + each - 1) / each)};
 }
@@ -192,33 +197,44 @@ void run_sets(Context& ctx, const Sets& z, const Work& work) {
     const auto blocks = static_cast<unsigned>(std::min((z.count + kSets - 1) / kSets, kMostBlocks));
     SUTURA_LAUNCH((set_kernel<32, V, Total, Work>), blocks, kSetThreads, 0, stream, z, work);
   } else {
-    SUTURA_LAUNCH((set_kernel<static_cast<int>(kSetThreads), V, Total, Work>), static_cast<unsigned>(std::min(z.count, kMostBlocks)), kSetThreads, 0,
-                  stream, z, work);
+    SUTURA_LAUNCH((set_kernel<static_cast<int>(kSetThreads), V, Total, Work>),
+                  static_cast<unsigned>(std::min(z.count, kMostBlocks)), kSetThreads, 0, stream, z, work);
   }
 }
 
 /// x, y: [records, positions, groups * per_group]; mean, rstd: one a set.
-inline void set_norm_forward(Context& ctx, std::int64_t records, std::int64_t groups, std::int64_t positions, float eps, const Tensor& x,
-                             const Tensor& gamma, const Tensor& beta, const NormTail& tail, Tensor& y, Tensor& mean, Tensor& rstd) {
+inline void set_norm_forward(Context& ctx, std::int64_t records, std::int64_t groups, std::int64_t positions, float eps,
+                             const Tensor& x, const Tensor& gamma, const Tensor& beta, const NormTail& tail, Tensor& y,
+                             Tensor& mean, Tensor& rstd) {
   const std::int64_t per_group = gamma.elements() / groups;
-  with_columns(x.dtype(), per_group, {x.data(), y.data(), residual_address(tail)}, [&]<class T, int V>(T*, std::integral_constant<int, V>) {
-    run_sets<V, Moments>(ctx, sets_of(records, groups, positions, per_group, V),
-                         SetForward<T>{static_cast<const T*>(x.data()), static_cast<const float*>(gamma.data()), static_cast<const float*>(beta.data()), eps,
-                                       tail_of<T>(tail), static_cast<T*>(y.data()), static_cast<float*>(mean.data()), static_cast<float*>(rstd.data())});
-  });
+  with_columns(x.dtype(), per_group, {x.data(), y.data(), residual_address(tail)},
+               [&]<class T, int V>(T*, std::integral_constant<int, V>) {
+                 run_sets<V, Moments>(
+                     ctx, sets_of(records, groups, positions, per_group, V),
+                     SetForward<T>{static_cast<const T*>(x.data()), static_cast<const float*>(gamma.data()),
+                                   static_cast<const float*>(beta.data()), eps, tail_of<T>(tail), static_cast<T*>(y.data()),
+                                   static_cast<float*>(mean.data()), static_cast<float*>(rstd.data())});
+               });
 }
 
 /// The parameters' gradients first (grad_x may be grad_y), then grad_x.
-inline void set_norm_backward(Context& ctx, std::int64_t records, std::int64_t groups, std::int64_t positions, const Tensor& x, const Tensor& grad_y,
-                              const Tensor& gamma, const Tensor& mean, const Tensor& rstd, const NormTailGradient& tail, Tensor& grad_x,
-                              Tensor& grad_gamma, Tensor& grad_beta) {
+inline void set_norm_backward(Context& ctx, std::int64_t records, std::int64_t groups, std::int64_t positions, const Tensor& x,
+                              const Tensor& grad_y, const Tensor& gamma, const Tensor& mean, const Tensor& rstd,
+                              const NormTailGradient& tail, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta) {
   const std::int64_t channels = gamma.elements(), per_group = channels / groups;
-  const auto addresses = {x.data(), grad_y.data(), static_cast<const void*>(grad_x.data()), static_cast<const void*>(output_of<void>(tail)),
+  const auto addresses = {x.data(), grad_y.data(), static_cast<const void*>(grad_x.data()),
+                          static_cast<const void*>(output_of<void>(tail)),
                           static_cast<const void*>(grad_residual_of<void>(tail))};
   const auto in = [&]<class T>(T*) {
-    return NormGradient<T>{static_cast<const T*>(x.data()), static_cast<const T*>(grad_y.data()), output_of<T>(tail),
-                           static_cast<const float*>(gamma.data()), static_cast<const float*>(mean.data()), static_cast<const float*>(rstd.data()),
-                           positions, groups, per_group};
+    return NormGradient<T>{static_cast<const T*>(x.data()),
+                           static_cast<const T*>(grad_y.data()),
+                           output_of<T>(tail),
+                           static_cast<const float*>(gamma.data()),
+                           static_cast<const float*>(mean.data()),
+                           static_cast<const float*>(rstd.data()),
+                           positions,
+                           groups,
+                           per_group};
   };
   with_columns(x.dtype(), channels, addresses, [&]<class T, int V>(T* type, std::integral_constant<int, V>) {
     column_gradients<T, V>(ctx, records * positions, channels, in(type), nullptr, grad_gamma, grad_beta);

@@ -145,8 +145,8 @@ __device__ __forceinline__ std::uint32_t rotate_left(std::uint32_t v, unsigned b
 #define __restrict__ __restrict
 #define __align__(n) alignas(n)
 #define __constant__ static const
-#define SUTURA_SHARED(T, name, count) auto& name = ::sutura::simt::shared_array<T, (count)>()
-#define SUTURA_DYNAMIC_SHARED(T, name) T* name = static_cast<T*>(::sutura::simt::dynamic_shared())
+#define SUTURA_SHARED(T, name, count) auto& name = ::sutura::executor::shared_array<T, (count)>()
+#define SUTURA_DYNAMIC_SHARED(T, name) T* name = static_cast<T*>(::sutura::executor::dynamic_shared())
 #define SUTURA_UNROLL
 #define SUTURA_NO_UNROLL
 
@@ -176,7 +176,8 @@ struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
 
-namespace sutura::simt {
+/// What the executor does for a kernel (tests/simt). Not in sutura::simt, where kernels look for names first.
+namespace sutura::executor {
 
 /// Where the running thread is; set by the executor.
 struct Position {
@@ -215,32 +216,32 @@ T exchange_value(T v, unsigned from, unsigned line) {
   return v;
 }
 
-}  // namespace sutura::simt
+}  // namespace sutura::executor
 
-#define threadIdx (::sutura::simt::here.thread)
-#define blockIdx (::sutura::simt::here.block)
-#define blockDim (::sutura::simt::here.block_dim)
-#define gridDim (::sutura::simt::here.grid_dim)
+#define threadIdx (::sutura::executor::here.thread)
+#define blockIdx (::sutura::executor::here.block)
+#define blockDim (::sutura::executor::here.block_dim)
+#define gridDim (::sutura::executor::here.grid_dim)
 
 namespace sutura {
 
 inline unsigned lane_id() { return threadIdx.x & 31u; }
 template <class T>
 T warp_shuffle(T v, unsigned from, unsigned line = __builtin_LINE()) {
-  return simt::exchange_value(v, from & 31u, line);
+  return executor::exchange_value(v, from & 31u, line);
 }
 template <class T>
 T warp_shuffle_xor(T v, unsigned mask, unsigned line = __builtin_LINE()) {
-  return simt::exchange_value(v, (lane_id() ^ mask) & 31u, line);
+  return executor::exchange_value(v, (lane_id() ^ mask) & 31u, line);
 }
 template <class T>
 T warp_shuffle_down(T v, unsigned delta, unsigned line = __builtin_LINE()) {
-  return simt::exchange_value(v, lane_id() + delta < 32u ? lane_id() + delta : lane_id(), line);
+  return executor::exchange_value(v, lane_id() + delta < 32u ? lane_id() + delta : lane_id(), line);
 }
-inline std::uint32_t warp_ballot(bool predicate, unsigned line = __builtin_LINE()) { return simt::ballot(predicate, line); }
-inline void warp_sync(unsigned line = __builtin_LINE()) { simt::warp_barrier(line); }
-inline void block_sync(unsigned line = __builtin_LINE()) { simt::barrier(line); }
-inline bool block_any(bool predicate, unsigned line = __builtin_LINE()) { return simt::barrier_or(predicate, line); }
+inline std::uint32_t warp_ballot(bool predicate, unsigned line = __builtin_LINE()) { return executor::ballot(predicate, line); }
+inline void warp_sync(unsigned line = __builtin_LINE()) { executor::warp_barrier(line); }
+inline void block_sync(unsigned line = __builtin_LINE()) { executor::barrier(line); }
+inline bool block_any(bool predicate, unsigned line = __builtin_LINE()) { return executor::barrier_or(predicate, line); }
 inline void device_fence() {}
 inline unsigned atomic_add(unsigned* p, unsigned v) {
   const unsigned old = *p;
@@ -252,24 +253,24 @@ inline unsigned atomic_or(unsigned* p, unsigned v) {
   *p = old | v;
   return old;
 }
-inline void copy_async_16(void* to, const void* from, bool valid = true) { simt::copy_async(to, from, 16, valid); }
-inline void copy_async_4(void* to, const void* from, bool valid = true) { simt::copy_async(to, from, 4, valid); }
-inline void copy_async_commit() { simt::copy_async_commit(); }
+inline void copy_async_16(void* to, const void* from, bool valid = true) { executor::copy_async(to, from, 16, valid); }
+inline void copy_async_4(void* to, const void* from, bool valid = true) { executor::copy_async(to, from, 4, valid); }
+inline void copy_async_commit() { executor::copy_async_commit(); }
 template <int kPending>
 void copy_async_wait() {
-  simt::copy_async_wait(kPending);
+  executor::copy_async_wait(kPending);
 }
 inline void load_matrix_x4(std::uint32_t (&r)[4], const void* row, unsigned line = __builtin_LINE()) {
-  simt::load_matrix_x4(r, row, false, line);
+  executor::load_matrix_x4(r, row, false, line);
 }
 inline void load_matrix_x4_transposed(std::uint32_t (&r)[4], const void* row, unsigned line = __builtin_LINE()) {
-  simt::load_matrix_x4(r, row, true, line);
+  executor::load_matrix_x4(r, row, true, line);
 }
 inline void mma_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], unsigned line = __builtin_LINE()) {
-  simt::mma_bf16(d, a, b, line);
+  executor::mma_bf16(d, a, b, line);
 }
 inline void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], unsigned line = __builtin_LINE()) {
-  simt::mma_tf32(d, a, b, line);
+  executor::mma_tf32(d, a, b, line);
 }
 inline std::uint32_t to_tf32(float v) {
   const auto bits = std::bit_cast<std::uint32_t>(v);

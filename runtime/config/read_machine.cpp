@@ -42,28 +42,59 @@ void read_connection(Section& section, ConnectionConfig& connection) {
 
 int hardware_threads() { return static_cast<int>(std::max(1u, std::thread::hardware_concurrency())); }
 
+struct Precision {
+  DType dtype = DType::kFloat32;
+  Math math = Math::kIeee;
+  bool operator==(const Precision&) const = default;
+};
+
 /// `otherwise`: where the values of absent keys come from, for the reference page; empty for their own defaults.
 void read_compute(Section section, std::string_view otherwise, ComputeConfig& compute) {
-  static constexpr Choice<Backend> kBackends[] = {{"reference", Backend::kReference}, {"onednn", Backend::kOnednn}};
-  static constexpr Choice<DType> kPrecisions[] = {{"f32", DType::kFloat32}, {"bf16", DType::kBfloat16}};
+  static constexpr Choice<Backend> kBackends[] = {
+      {"reference", Backend::kReference}, {"onednn", Backend::kOnednn}, {"native", Backend::kNative}, {"cudnn", Backend::kCudnn}};
+  static constexpr Choice<Precision> kPrecisions[] = {
+      {"f32", {}}, {"tf32", {DType::kFloat32, Math::kTf32}}, {"bf16", {DType::kBfloat16, Math::kIeee}}};
+  static constexpr Choice<Fallback> kFallbacks[] = {
+      {"none", Fallback::kNone}, {"onednn", Fallback::kOnednn}, {"reference", Fallback::kReference}};
   section.choice({"backend",
-                  "`reference`: plain loops, the same bits on every machine; `onednn`: fast.",
+                  "`reference`: plain loops, the same bits on every machine; `onednn`: fast, on the CPU; `native`: on a GPU with Sutura's own "
+                  "kernels; `cudnn`: on a GPU with NVIDIA's libraries.",
                   Need::kOptional,
                   Scope::kLocal,
                   {},
                   otherwise},
                  kBackends, compute.backend);
   section.integer({"threads",
-                   "Threads that operations may use.",
+                   "Threads that operations on the CPU may use.",
                    Need::kOptional,
                    Scope::kLocal,
                    {},
                    otherwise.empty() ? "all threads of the machine" : otherwise},
                   {1, 1024}, compute.threads);
-  section.choice({"precision", "Element type of activations between layers.", Need::kOptional, Scope::kLocal, {}, otherwise},
-                 kPrecisions, compute.precision);
-  if (!section.describes() && compute.backend == Backend::kReference && compute.precision != DType::kFloat32)
-    section.error_at("precision", section.path_of("precision") + " bf16 needs the backend onednn");
+  Precision precision{compute.precision, compute.math};
+  section.choice({"precision",
+                  "Element type of activations between layers; `tf32`: float32, multiplied with 10 fraction bits on tensor cores.",
+                  Need::kOptional,
+                  Scope::kLocal,
+                  {},
+                  otherwise},
+                 kPrecisions, precision);
+  compute.precision = precision.dtype;
+  compute.math = precision.math;
+  section.choice({"fallback",
+                  "What computes, in f32, where the backend is `native` or `cudnn` and cannot be used; `none`: the party ends with "
+                  "exit status 71.",
+                  Need::kOptional,
+                  Scope::kLocal,
+                  {},
+                  otherwise},
+                 kFallbacks, compute.fallback);
+  if (section.describes()) return;
+  const bool device = compute.backend == Backend::kNative || compute.backend == Backend::kCudnn;
+  if (compute.backend == Backend::kReference && compute.precision != DType::kFloat32)
+    section.error_at("precision", section.path_of("precision") + " bf16 needs the backend onednn, native or cudnn");
+  if (!device && compute.math == Math::kTf32)
+    section.error_at("precision", section.path_of("precision") + " tf32 needs the backend native or cudnn");
 }
 
 }  // namespace
@@ -81,14 +112,14 @@ void read_machine(Section& root, StudyConfig& study) {
     read_connection(*connection, study.connection.emplace());
 
   Section compute = root.section_or_defaults({"compute", "What each party computes with.", Need::kOptional, Scope::kLocal});
-  ComputeConfig fallback{Backend::kOnednn, hardware_threads(), DType::kFloat32};
+  ComputeConfig shared{.backend = Backend::kOnednn, .threads = hardware_threads()};
   read_compute(
       compute.section_or_defaults({"default", "For every party without an entry of its own.", Need::kOptional, Scope::kLocal}),
-      {}, fallback);
-  study.compute["default"] = fallback;
+      {}, shared);
+  study.compute["default"] = shared;
   for (auto& [party, section] :
        compute.named_sections("PARTY", "For one party; what is missing is taken from `default`.", TextRule::kIdentifier)) {
-    ComputeConfig own = fallback;
+    ComputeConfig own = shared;
     read_compute(section, "as compute.default", own);
     study.compute[party] = own;
   }

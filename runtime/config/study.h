@@ -197,10 +197,14 @@ struct ConnectionConfig {
   std::filesystem::path peers;             ///< client: the other sites' public keys; what is sealed for them needs it
   double deadline_s = 600.0;               ///< silence after which a party gives up
 };
+/// What computes, in float32, where a device cannot be used; kNone: the party ends.
+enum class Fallback { kNone, kOnednn, kReference };
 struct ComputeConfig {
   Backend backend = Backend::kReference;
   int threads = 1;
   DType precision = DType::kFloat32;
+  Math math = Math::kIeee;
+  Fallback fallback = Fallback::kNone;
 };
 /// Of unguarded activations and gradients. kInt8: one scale per record; gradients carry their rounding error on to the same
 /// record's next one (error feedback).

@@ -9,6 +9,7 @@
 #include "runtime/engine/aligned.h"
 #include "runtime/engine/exchange.h"
 #include "runtime/engine/run_folder.h"
+#include "runtime/engine/settled_compute.h"
 #include "runtime/privacy/statement.h"
 #include "transport/decorators.h"
 
@@ -196,8 +197,8 @@ bool seals(const Plan& plan, const StudyConfig& study) {
 PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHooks hooks) {
   const StudyConfig& study = prepared.study();
   const std::string& party = prepared.plan.topology.parties[static_cast<std::size_t>(run.self.party)].name;
-  const ComputeConfig compute = compute_of(study, party);
-  Context ctx(compute.backend, compute.threads, compute.precision);
+  const SettledCompute settled = settle_compute(compute_of(study, party));
+  Context ctx = settled.context();
   std::vector<LaneSizes> sizes = run.session.sizes;
   if (run.data != nullptr)  // what was not told is still there for this site's own evaluation
     sizes.at(static_cast<std::size_t>(std::max(0, run.self.lane))) = {run.data->train.size(), run.data->validation.size(), run.data->test.size()};
@@ -260,7 +261,7 @@ PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHook
   if (run.reception != nullptr) run.reception->turn_away(Error(Errc::kNetwork, "the run is over"));
   result.epsilon_before = spent_before;
   result.epsilon_spent = hooks.epsilon();
-  result.backend = ctx.description();
+  result.backend = settled.description(ctx);
   result.dropped = executor.dropped();
   result.waiting_seconds = executor.waiting_seconds();
   try {

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <sodium.h>
+#include <spdlog/spdlog.h>
 
 #include "runtime/config/load_study.h"
 #include "runtime/data/load.h"
@@ -12,6 +13,7 @@
 #include "runtime/data/party_data.h"
 #include "runtime/engine/aligned.h"
 #include "runtime/engine/run_folder.h"
+#include "runtime/engine/settled_compute.h"
 #include "runtime/engine/study_records.h"
 #include "runtime/engine/study_run.h"
 #include "runtime/tools/console.h"
@@ -131,6 +133,13 @@ SitePolicy policy_of(const StudyArguments& a) {
                                  kOfMachine.string() + " (examples: configs/egress)");
 }
 
+/// Before anything is read or sent: a party whose device is missing ends here, or says once what computes in its place.
+ComputeConfig settle(const StudyConfig& study, const std::string& party) {
+  const SettledCompute settled = settle_compute(compute_of(study, party));
+  if (!settled.instead.empty()) spdlog::warn("{}: {}; {} computes", party, settled.instead, name(settled.compute.backend));
+  return settled.compute;
+}
+
 AlignmentProgress alignment_progress(const StudyArguments& a) {
   if (a.quiet) return {};
   return [](std::int64_t done, std::int64_t total) {
@@ -190,6 +199,7 @@ int simulate_command(const StudyArguments& a) {
   const LoadedStudy loaded = load_study(a.config, a.overrides);
   if (inspected(a, loaded)) return 0;
   watch_stop_signals();
+  for (const PartyConfig& p : loaded.config.topology.parties) settle(loaded.config, p.name);
   const std::vector<SiteData> sites = load_study_records(loaded.config);
   const Prepared prepared = prepare(loaded, feature_rows(loaded.config, &sites.at(0)));
   const auto folder = run_folder(a, loaded.config);
@@ -211,6 +221,7 @@ int server_command(const StudyArguments& a) {
   if (server == prepared.plan.topology.parties.end())
     throw Error(Errc::kConfig, loaded.finding("topology", "this topology has no server: use 'sutura simulate'"));
   const Instance self = instance_named(prepared.plan, server->name);
+  settle(loaded.config, server->name);
   const auto ledger = ledger_of(loaded, prepared, self);
   if (c.authorised.empty())
     throw Error(Errc::kConfig, loaded.finding("connection", "the server needs 'authorised': the file of sites and their public keys"));
@@ -274,6 +285,7 @@ int client_command(const StudyArguments& a, const std::string& site) {
   const std::string& party = role.name;
   require(role.role == Role::kClient, Errc::kUsage, "'" + site + "' is the server: use sutura-server");
   enforce(policy_of(a), prepared.plan, study, self.party);
+  const ComputeConfig compute = settle(study, party);
   const auto ledger = ledger_of(loaded, prepared, self);
   ClientRecords records = read_records(loaded, site, prepared.plan);
   SiteData data = records.whole ? party_view(study, *records.whole, party) : SiteData{};
@@ -285,7 +297,7 @@ int client_command(const StudyArguments& a, const std::string& site) {
   Hello hello;
   hello.protocol = kSessionProtocol;
   hello.software = kVersionText;
-  hello.backend = std::string(name(compute_of(study, party).backend));
+  hello.backend = std::string(name(compute.backend));
   hello.site = site;
   hello.plan_digest = prepared.agreement.digest;
   hello.sizes = records.own ? std::vector<std::uint64_t>{records.own->records.ids.size(), 0, 0} : told_sizes(prepared.plan, data);

@@ -187,6 +187,26 @@ TEST_F(LoadStudy, EveryOtherKeyArrives) {
   EXPECT_EQ(c.compute.at("lab").threads, 3);
   EXPECT_EQ(c.compute.at("server").threads, 2);
   EXPECT_EQ(c.compute.at("server").precision, DType::kBfloat16);
+  EXPECT_EQ(c.compute.at("server").fallback, Fallback::kNone);
+}
+
+TEST_F(LoadStudy, APartyMayComputeOnADevice) {
+  const StudyConfig c = load(study_with("privacy:",
+                                        "compute: {default: {fallback: reference}, server: {backend: native, precision: tf32}, "
+                                        "hospital: {backend: cudnn, precision: bf16, fallback: onednn}}\nprivacy:"))
+                            .config;
+  const ComputeConfig server = compute_of(c, "server"), hospital = compute_of(c, "hospital"), other = compute_of(c, "nobody in particular");
+  EXPECT_EQ(server.backend, Backend::kNative);
+  EXPECT_EQ(server.precision, DType::kFloat32);
+  EXPECT_EQ(server.math, Math::kTf32);
+  EXPECT_EQ(server.fallback, Fallback::kReference);
+  EXPECT_EQ(hospital.backend, Backend::kCudnn);
+  EXPECT_EQ(hospital.precision, DType::kBfloat16);
+  EXPECT_EQ(hospital.math, Math::kIeee);
+  EXPECT_EQ(hospital.fallback, Fallback::kOnednn);
+  EXPECT_EQ(other.backend, Backend::kOnednn);
+  EXPECT_EQ(other.math, Math::kIeee);
+  EXPECT_EQ(compute_of(load(kStudy).config, "server").fallback, Fallback::kNone);
 }
 
 TEST_F(LoadStudy, TablesTakeTextsAsWritten) {

@@ -264,8 +264,12 @@ INSTANTIATE_TEST_SUITE_P(
         Change{"compute_party", "privacy:", "compute: {sever: {threads: 2}}\nprivacy:",
                "study.yaml:37:11: error: no party is named sever\n  compute: {sever: {threads: 2}}\n            ^\n"
                "  hint: did you mean server?"},
+        Change{"tf32_on_a_cpu", "privacy:", "compute: {default: {backend: onednn, precision: tf32}}\nprivacy:",
+               "study.yaml:37:49: error: compute.default.precision tf32 needs the backend native or cudnn\n"
+               "  compute: {default: {backend: onednn, precision: tf32}}\n"
+               "                                                  ^"},
         Change{"bf16_on_reference", "privacy:", "compute: {default: {backend: reference, precision: bf16}}\nprivacy:",
-               "study.yaml:37:52: error: compute.default.precision bf16 needs the backend onednn\n"
+               "study.yaml:37:52: error: compute.default.precision bf16 needs the backend onednn, native or cudnn\n"
                "  compute: {default: {backend: reference, precision: bf16}}\n"
                "                                                     ^"}),
     kName);

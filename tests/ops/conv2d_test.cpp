@@ -94,6 +94,7 @@ Operation conv_operation(const Case& k) {
   const double terms =
       static_cast<double>(std::max({k.w.row_elements(), k.w[0] * k.w[1] * k.w[2], k.x[0] * y_shape[1] * y_shape[2]}));
   o.tolerance = o.gradient_tolerance = 4.0 * std::sqrt(2.0 + terms) * 0x1p-24;
+  product_tolerances(o);
   return o;
 }
 

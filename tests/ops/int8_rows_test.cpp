@@ -50,8 +50,7 @@ TEST_P(Int8Rows, EachRowsErrorIsHalfAStepOfItsOwnScale) {
         const int q = r.host_q.as<std::int8_t>()[i];
         reaches = reaches || q == 127 || q == -127;
         EXPECT_GE(q, -127);
-        EXPECT_LE(std::abs(static_cast<double>(x.f32()[i]) - static_cast<double>(r.host_back.f32()[i])),
-                  0.51 * largest / 127.0);
+        EXPECT_LE(std::abs(static_cast<double>(x.f32()[i]) - static_cast<double>(r.host_back.f32()[i])), 0.51 * largest / 127.0);
       }
       EXPECT_TRUE(reaches) << "the largest value of a row is at the end of the range";
     }

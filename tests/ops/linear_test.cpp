@@ -63,6 +63,7 @@ Operation linear_operation(std::int64_t n, std::int64_t in, std::int64_t out) {
   };
   // A sum of k rounded terms errs by about sqrt(k) * 2^-24 of the sum of their sizes, 4 for the tail of that distribution.
   o.tolerance = o.gradient_tolerance = 4.0 * std::sqrt(2.0 + static_cast<double>(std::max({n, in, out}))) * 0x1p-24;
+  product_tolerances(o);
   return o;
 }
 

@@ -238,6 +238,11 @@ std::vector<double> to_doubles(const Tensor& t) {
   return values;
 }
 
+void product_tolerances(Operation& o) {
+  o.tf32_tolerance = o.tf32_gradient_tolerance = 0x1p-10 + 0x1p-22 + 2.0 * o.tolerance;
+  o.half_tolerance = o.half_gradient_tolerance = 0x1p-7 + 0x1p-16 + 2.0 * o.tolerance;
+}
+
 double worst_error(const std::vector<double>& got, const Values& want) {
   if (got.size() != want.value.size()) return INFINITY;
   double largest = 0.0;

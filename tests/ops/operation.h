@@ -96,14 +96,21 @@ struct Operation {
   /// is left for sums of several such terms: 2^-11 * 2 * 2 < 0.002. Ops without products compute exactly in float32.
   double tf32_tolerance = 0.002;
   double tf32_gradient_tolerance = 0.004;
-  /// For bfloat16 variants. Each rounding of a stored value or weight to 8 significand bits costs 2^-9 of it; a result meets at
-  /// most one per operand and one on the way out (3), and one bit is left for sums of several such terms: 2^-9 * 3 * 2 < 0.012.
+  /// For bfloat16 variants. Each rounding of a stored value or weight to 8 significand bits costs up to 2^-8 of it; a result meets
+  /// at most one per operand and one on the way out: 2^-8 * 3 < 0.012.
   double half_tolerance = 0.012;
   double half_gradient_tolerance = 0.03;
   /// Forward of a record alone gives the same bits as within its batch (asserted on the reference backend).
   enum class Records { kIndependent, kCoupled } records = Records::kIndependent;
 };
 std::ostream& operator<<(std::ostream& out, const Operation& o);
+
+/// The low-precision tolerances of an operation that is one sum of products, from its float32 tolerance, which must be set. Tensor
+/// cores add with up to one bit less than float32: twice the float32 tolerance. On top of it, of the sum of sizes:
+/// tf32: both operands rounded to nearest at 11 significand bits, 2^-11 each: 2^-10, and 2^-22 for both at once.
+/// bfloat16: activations are exact, the weights and then the stored result are rounded to nearest at 8 bits, 2^-8 each: 2^-7, and
+/// 2^-16 for both at once.
+void product_tolerances(Operation& o);
 
 /// Runs every check on one variant; failures are reported through GoogleTest.
 void check_operation(const Operation& o, const Variant& v);

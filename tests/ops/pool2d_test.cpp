@@ -104,16 +104,18 @@ Operation global_operation(const Shape& x) {
 
 std::vector<Operation> operations() {
   std::vector<Operation> list;
-  const std::vector<std::pair<Shape, Pool2dSpec>> cases{{{0, 4, 4, 3}, {2, 2, 2, 2, 0, 0}},  {{1, 1, 1, 1}, {1, 1, 1, 1, 0, 0}},
-                                                        {{3, 6, 6, 16}, {2, 2, 2, 2, 0, 0}}, {{3, 7, 7, 5}, {3, 3, 2, 2, 1, 1}},
-                                                        {{2, 8, 6, 33}, {3, 2, 1, 2, 1, 0}}, {{2, 1, 20, 3}, {1, 4, 1, 3, 0, 2}},
-                                                        {{17, 5, 5, 1}, {5, 5, 1, 1, 2, 2}}, {{2, 7, 7, 3}, {2, 2, 3, 3, 0, 0}},
-                                                        {{1, 4, 4, 264}, {3, 3, 2, 2, 1, 1}}};  // more channels than one pass of a device's threads
+  const std::vector<std::pair<Shape, Pool2dSpec>> cases{
+      {{0, 4, 4, 3}, {2, 2, 2, 2, 0, 0}},  {{1, 1, 1, 1}, {1, 1, 1, 1, 0, 0}},
+      {{3, 6, 6, 16}, {2, 2, 2, 2, 0, 0}}, {{3, 7, 7, 5}, {3, 3, 2, 2, 1, 1}},
+      {{2, 8, 6, 33}, {3, 2, 1, 2, 1, 0}}, {{2, 1, 20, 3}, {1, 4, 1, 3, 0, 2}},
+      {{17, 5, 5, 1}, {5, 5, 1, 1, 2, 2}}, {{2, 7, 7, 3}, {2, 2, 3, 3, 0, 0}},
+      {{1, 4, 4, 264}, {3, 3, 2, 2, 1, 1}}};  // more channels than one pass of a device's threads
   for (const auto& [x, s] : cases) {
     list.push_back(max_operation(x, s));
     list.push_back(avg_operation(x, s));
   }
-  for (const Shape& x : {Shape{0, 3, 3, 2}, Shape{1, 1, 1, 1}, Shape{3, 7, 5, 16}, Shape{17, 2, 2, 33}, Shape{2, 14, 14, 3}, Shape{1, 2, 2, 264}}) {
+  for (const Shape& x : {Shape{0, 3, 3, 2}, Shape{1, 1, 1, 1}, Shape{3, 7, 5, 16}, Shape{17, 2, 2, 33}, Shape{2, 14, 14, 3},
+                         Shape{1, 2, 2, 264}}) {
     list.push_back(global_operation(x));
   }
   return list;

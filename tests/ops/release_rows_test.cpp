@@ -57,20 +57,20 @@ Tensor hard_rows(std::int64_t d) {
       const auto normal = static_cast<float>(random.next_normal());
       switch (i) {
         case 0: r[j] = 0.0f; break;
-        case 1: r[j] = 1e-45f * static_cast<float>(random.next_below(4)); break;     // denormal
-        case 2: r[j] = random.next_u32() & 1 ? 3e38f : -3e38f; break;                // huge
-        case 3: r[j] = j == width / 2 ? -1e30f : 0.0f; break;                        // one-hot
-        case 4: r[j] = 0.37f; break;                                                 // equal
-        case 5: r[j] = -5.0f; break;                                                 // all below zero
-        case 6: r[j] = normal / std::sqrt(static_cast<float>(d)); break;             // near the norm
-        case 7: r[j] = 30.0f * normal; break;                                        // far beyond it
-        case 8: r[j] = 1e-3f * normal; break;                                        // far inside
+        case 1: r[j] = 1e-45f * static_cast<float>(random.next_below(4)); break;  // denormal
+        case 2: r[j] = random.next_u32() & 1 ? 3e38f : -3e38f; break;             // huge
+        case 3: r[j] = j == width / 2 ? -1e30f : 0.0f; break;                     // one-hot
+        case 4: r[j] = 0.37f; break;                                              // equal
+        case 5: r[j] = -5.0f; break;                                              // all below zero
+        case 6: r[j] = normal / std::sqrt(static_cast<float>(d)); break;          // near the norm
+        case 7: r[j] = 30.0f * normal; break;                                     // far beyond it
+        case 8: r[j] = 1e-3f * normal; break;                                     // far inside
         case 9: r[j] = std::ldexp(random.next_float() - 0.5f, static_cast<int>(random.next_below(250)) - 125); break;
         case 10: r[j] = j + 1 == width ? nan : 0.5f; break;
         case 11: r[j] = j == 0 ? -inf : 0.5f; break;
-        case 12: r[j] = 0.5f + 1e-3f * static_cast<float>(j % 2); break;             // half steps
+        case 12: r[j] = 0.5f + 1e-3f * static_cast<float>(j % 2); break;  // half steps
         case 13: r[j] = j % 2 ? -0.0f : 1e-20f; break;
-        default: r[j] = std::round(4.0f * normal) / 8.0f; break;                     // ties of the rounding
+        default: r[j] = std::round(4.0f * normal) / 8.0f; break;  // ties of the rounding
       }
     }
   }
@@ -100,23 +100,23 @@ void expect_same_integers(Context& cpu, Context& ctx, const RowSettings& s, cons
   Guarded q(ctx, rows.shape(), DType::kInt32);
   quantise_rows(ctx, s, ctx.clone(rows), q.tensor());
   EXPECT_TRUE(q.intact());
-  EXPECT_EQ(bytes_of(q.values()), bytes_of(want)) << rows.shape().text() << " B " << s.bound << " sign " << static_cast<int>(s.sign)
-                                                  << " fit " << static_cast<int>(s.fit);
+  EXPECT_EQ(bytes_of(q.values()), bytes_of(want))
+      << rows.shape().text() << " B " << s.bound << " sign " << static_cast<int>(s.sign) << " fit " << static_cast<int>(s.fit);
   if (nonzero != nullptr) *nonzero += std::ranges::count_if(want.as<std::int32_t>(), [](std::int32_t v) { return v != 0; });
 }
 
 TEST_P(ReleasedRows, QuantiseToTheReferencesIntegers) {
   std::int64_t nonzero = 0;
   for (const std::int64_t d : {1, 2, 3, 63, 64, 65, 100, 1000, 2048})
-    for (const RowSettings& s : settings_list(std::vector<std::int32_t>{1, 213, 1 << 20}))
+    for (const RowSettings& s : settings_list(std::vector<std::int32_t>{1, 2, 7, 213, 4096, 1 << 20}))
       expect_same_integers(cpu_, ctx(), s, hard_rows(d), &nonzero);
   EXPECT_GT(nonzero, 100000);
 }
 
 TEST_P(ReleasedRows, LongRowsQuantiseToTheReferencesIntegers) {
   std::int64_t nonzero = 0;
-  for (const std::int64_t d : {2049, 5003})
-    for (const RowSettings& s : settings_list(std::vector<std::int32_t>{213}))
+  for (const std::int64_t d : {2049, 2112, 5003})
+    for (const RowSettings& s : settings_list(std::vector<std::int32_t>{7, 213, 1 << 20}))
       expect_same_integers(cpu_, ctx(), s, hard_rows(d), &nonzero);
   const RowSettings s = settings_list(std::vector<std::int32_t>{4096}).front();
   expect_same_integers(cpu_, ctx(), s, normal_rows(1, 65536 + 7, 0.01), &nonzero);

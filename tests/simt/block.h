@@ -5,11 +5,12 @@
 #include <functional>
 #include <vector>
 
+#include "device_memory.h"
 #include "fiber.h"
 #include "kernels/cuda/simt.h"
 #include "shared_memory.h"
 
-namespace sutura::simt {
+namespace sutura::executor {
 
 constexpr unsigned kWarp = 32;
 constexpr std::uint32_t kAllLanes = 0xffffffffu;
@@ -57,6 +58,7 @@ struct Block {
   Site barrier;
   bool any = false, any_before = false;  // block_any(): of the barrier that fills, of the one before
   SharedMemory shared;
+  std::vector<simt::MemoryRange> read;  // allocations that asynchronous copies of this launch came from
 
   Warp& warp() { return warps[running->thread / kWarp]; }
   unsigned lane() const { return running->thread % kWarp; }
@@ -69,4 +71,4 @@ extern constinit thread_local Block* block;
 /// when it has arrived.
 bool arrive(Site site);
 
-}  // namespace sutura::simt
+}  // namespace sutura::executor

@@ -11,14 +11,14 @@
 #include "core/error.h"
 #include "kernels/cuda/launch.h"
 
-namespace sutura::simt {
+namespace sutura::executor {
 
 constinit thread_local Position here;
 constinit thread_local Block* block = nullptr;
 
 namespace {
 
-thread_local std::uint32_t seed = first_seed();
+thread_local std::uint32_t seed = simt::first_seed();
 thread_local std::uint32_t random_state = seed * 2654435761u + 1;
 
 std::uint32_t random_bits() {
@@ -156,13 +156,6 @@ void run_block() {
   std::rethrow_exception(std::exchange(b.failure, nullptr));
 }
 
-void check_launch(dim3 grid, unsigned threads) {
-  require(threads > 0 && threads % kWarp == 0 && threads <= 1024, Errc::kDevice,
-          std::to_string(threads) + " threads a block; a multiple of 32 up to 1024");
-  require(grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7fffffffu && grid.y <= 65535 && grid.z <= 65535, Errc::kDevice,
-          "a grid of " + std::to_string(grid.x) + " x " + std::to_string(grid.y) + " x " + std::to_string(grid.z) + " blocks");
-}
-
 /// The block's place in a random permutation of the grid's x: a step that shares no factor with it visits each once.
 struct RandomOrder {
   explicit RandomOrder(std::uint64_t n) : size(n), at(random_bits() % n), step(random_bits() % n | 1) {
@@ -173,46 +166,6 @@ struct RandomOrder {
 };
 
 }  // namespace
-
-std::uint32_t first_seed() {
-  static const char* const set = std::getenv("SUTURA_SIMT_SEED");
-  return set != nullptr ? static_cast<std::uint32_t>(std::strtoul(set, nullptr, 10)) : 1;
-}
-
-void seed_schedule(std::uint32_t s) {
-  seed = s;
-  random_state = s * 2654435761u + 1;
-}
-
-void run_now(const char* kernel, dim3 grid, unsigned threads, std::size_t shared_bytes, const std::function<void()>& body) {
-  thread_local Block kept;  // its memory is used again by every launch
-  try {
-    check_launch(grid, threads);
-    kept.shared.begin_launch(shared_bytes);
-    kept.warps.resize(threads / kWarp);
-    kept.lanes.resize(threads);
-    for (unsigned t = 0; t < threads; ++t) kept.lanes[t].thread = t;
-    kept.order.resize(threads / kWarp);
-    std::iota(kept.order.begin(), kept.order.end(), 0u);
-    kept.body = &body;
-    block = &kept;
-    here.block_dim = dim3(threads);
-    here.grid_dim = grid;
-    RandomOrder order(std::uint64_t{grid.x} * grid.y * grid.z);
-    for (std::uint64_t n = 0; n < order.size; ++n) {
-      const std::uint64_t i = order.next();
-      here.block = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y), static_cast<unsigned>(i / grid.x / grid.y)};
-      run_block();
-    }
-    block = nullptr;
-  } catch (Error& e) {
-    const bool started = std::exchange(block, nullptr) != nullptr;
-    const uint3 at = here.block;
-    std::string where = "kernel " + std::string(kernel);
-    if (started) where += ", block " + std::to_string(at.x) + " " + std::to_string(at.y) + " " + std::to_string(at.z) + ", SUTURA_SIMT_SEED=" + std::to_string(seed);
-    throw std::move(e).in(where);
-  }
-}
 
 bool arrive(Site site) {
   Block& b = *block;
@@ -251,14 +204,85 @@ bool barrier_or(bool predicate, unsigned line) {
 void* shared_storage(std::size_t bytes, std::size_t alignment) { return block->shared.array(block->running->next_shared++, bytes, alignment); }
 void* dynamic_shared() { return block->shared.dynamic(); }
 
+namespace {
+/// Allocations live at least as long as the launch that reads them, so each is looked up once.
+bool is_global(const void* p, std::size_t bytes) {
+  std::vector<simt::MemoryRange>& known = block->read;
+  for (const simt::MemoryRange& r : known)
+    if (r.holds(p, bytes)) return true;
+  const simt::MemoryRange device = simt::device_memory_around(p), pinned = simt::pinned_memory_around(p);
+  known.push_back(device.holds(p, bytes) ? device : pinned);
+  return known.back().holds(p, bytes);
+}
+}  // namespace
+
 void copy_async(void* to, const void* from, std::size_t bytes, bool valid) {
   const auto misaligned = (reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from)) % bytes;
   require(misaligned == 0, Errc::kDevice, "an asynchronous copy's ends are not aligned to its size");
   require(block->shared.holds(to, bytes), Errc::kDevice, "an asynchronous copy does not go to one shared array");
-  require(!block->shared.holds(from, 1), Errc::kDevice, "an asynchronous copy comes from shared memory");
+  require(!valid || is_global(from, bytes), Errc::kDevice, "an asynchronous copy does not come from inside one allocation of device memory");
   block->running->copies.start(to, from, bytes, valid);
 }
 void copy_async_commit() { block->running->copies.commit(); }
 void copy_async_wait(int pending) { block->running->copies.wait(static_cast<std::size_t>(pending)); }
+
+}  // namespace sutura::executor
+
+namespace sutura::simt {
+
+using namespace executor;
+
+std::uint32_t first_seed() {
+  static const char* const set = std::getenv("SUTURA_SIMT_SEED");
+  return set != nullptr ? static_cast<std::uint32_t>(std::strtoul(set, nullptr, 10)) : 1;
+}
+
+void seed_schedule(std::uint32_t s) {
+  seed = s;
+  random_state = s * 2654435761u + 1;
+}
+
+void check_launch(const char* kernel, dim3 grid, unsigned threads, std::size_t shared_bytes) {
+  std::string wrong;
+  if (threads == 0 || threads % kWarp != 0 || threads > 1024) {
+    wrong = std::to_string(threads) + " threads a block; a multiple of 32 up to 1024";
+  } else if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) {
+    wrong = "a grid of " + std::to_string(grid.x) + " x " + std::to_string(grid.y) + " x " + std::to_string(grid.z) + " blocks";
+  } else if (shared_bytes > kMaxShared) {
+    wrong = std::to_string(shared_bytes) + " bytes of dynamic shared memory; at most " + std::to_string(kMaxShared);
+  }
+  if (!wrong.empty()) throw Error(Errc::kDevice, "launch of kernel " + std::string(kernel) + ": " + wrong);
+}
+
+void run_now(const char* kernel, dim3 grid, unsigned threads, std::size_t shared_bytes, const std::function<void()>& body) {
+  thread_local Block kept;  // its memory is used again by every launch
+  check_launch(kernel, grid, threads, shared_bytes);
+  kept.shared.begin_launch(shared_bytes);
+  kept.warps.resize(threads / kWarp);
+  kept.lanes.resize(threads);
+  for (unsigned t = 0; t < threads; ++t) kept.lanes[t].thread = t;
+  kept.order.resize(threads / kWarp);
+  std::iota(kept.order.begin(), kept.order.end(), 0u);
+  kept.body = &body;
+  kept.read.clear();
+  here.block_dim = dim3(threads);
+  here.grid_dim = grid;
+  const struct Running {
+    explicit Running(Block& b) { block = &b; }
+    ~Running() { block = nullptr; }
+  } running(kept);
+  RandomOrder order(std::uint64_t{grid.x} * grid.y * grid.z);
+  try {
+    for (std::uint64_t n = 0; n < order.size; ++n) {
+      const std::uint64_t i = order.next();
+      here.block = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y), static_cast<unsigned>(i / grid.x / grid.y)};
+      run_block();
+    }
+  } catch (Error& e) {
+    const uint3 b = here.block;
+    throw std::move(e).in("kernel " + std::string(kernel) + ", block " + std::to_string(b.x) + " " + std::to_string(b.y) + " " +
+                          std::to_string(b.z) + ", SUTURA_SIMT_SEED=" + std::to_string(seed));
+  }
+}
 
 }  // namespace sutura::simt

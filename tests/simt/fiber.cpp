@@ -16,7 +16,7 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-namespace sutura::simt {
+namespace sutura::executor {
 
 namespace {
 
@@ -176,4 +176,4 @@ void leave_for_good(Left& to) {
   __builtin_unreachable();
 }
 
-}  // namespace sutura::simt
+}  // namespace sutura::executor

@@ -6,7 +6,7 @@
 #include <ucontext.h>
 #endif
 
-namespace sutura::simt {
+namespace sutura::executor {
 
 /// Memory for one fiber's frames, with an unreadable page below it: an overflow stops the program at once.
 struct Stack {
@@ -40,4 +40,4 @@ void entered();
 void switch_to(Left& from, Left& to);
 [[noreturn]] void leave_for_good(Left& to);
 
-}  // namespace sutura::simt
+}  // namespace sutura::executor

@@ -7,18 +7,11 @@
 
 #include "core/error.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#endif
-
-namespace sutura::simt {
+namespace sutura::executor {
 
 namespace {
 
-// Of compute capability 8.0, the smallest that is served: what a block may declare, and what it may have with dynamic memory.
-constexpr std::size_t kMaxStatic = 48 * 1024, kMaxShared = 163 * 1024;
 constexpr std::size_t kZone = 64;
-constexpr unsigned char kCanary = 0xc5;
 constexpr std::size_t kMaxArrays = 64;
 constexpr std::size_t kBytes = kMaxShared + (kMaxArrays + 1) * 2 * 256;  // room for a zone and the alignment of each array
 
@@ -26,27 +19,12 @@ constexpr std::size_t kBytes = kMaxShared + (kMaxArrays + 1) * 2 * 256;  // room
 
 SharedMemory::SharedMemory() : memory_(static_cast<unsigned char*>(::operator new(kBytes, std::align_val_t{256}))) {}
 SharedMemory::~SharedMemory() {
-  open_all();
+  open_band(memory_, memory_ + kBytes);
   ::operator delete(memory_, std::align_val_t{256});
 }
 
-void SharedMemory::open_all() {
-#if defined(__SANITIZE_ADDRESS__)
-  __asan_unpoison_memory_region(memory_, kBytes);
-#endif
-}
-
-void SharedMemory::set_zones(std::size_t from, std::size_t to) {
-#if defined(__SANITIZE_ADDRESS__)
-  __asan_poison_memory_region(memory_ + from, to - from);
-#else
-  std::memset(memory_ + from, kCanary, to - from);
-#endif
-}
-
 void SharedMemory::begin_launch(std::size_t dynamic_bytes) {
-  require(dynamic_bytes <= kMaxShared, Errc::kDevice, std::to_string(dynamic_bytes) + " bytes of dynamic shared memory; at most 166912");
-  open_all();
+  open_band(memory_, memory_ + end_);
   arrays_.clear();
   end_ = static_bytes_ = 0;
   lay_out(dynamic_bytes, 128);
@@ -56,8 +34,8 @@ void SharedMemory::lay_out(std::size_t bytes, std::size_t alignment) {
   std::size_t at = (end_ + kZone + alignment - 1) / alignment * alignment;
   if (at % (2 * alignment) == 0) at += alignment;  // aligned as declared and no better
   require(at + bytes + kZone <= kBytes && arrays_.size() <= kMaxArrays, Errc::kDevice, "too many shared arrays");
-  set_zones(end_, at);
-  set_zones(at + bytes, at + bytes + kZone);
+  close_band(memory_ + end_, memory_ + at);
+  close_band(memory_ + at + bytes, memory_ + at + bytes + kZone);
   std::memset(memory_ + at, kPoison, bytes);
   end_ = at + bytes + kZone;
   arrays_.push_back({at, bytes});
@@ -68,15 +46,12 @@ void SharedMemory::begin_block() {
 }
 
 void SharedMemory::end_block() const {
-#if !defined(__SANITIZE_ADDRESS__)
   std::size_t zone = 0;
   for (std::size_t i = 0; i <= arrays_.size(); ++i) {
     const std::size_t until = i < arrays_.size() ? arrays_[i].at : end_;
-    const bool whole = std::all_of(memory_ + zone, memory_ + until, [](unsigned char c) { return c == kCanary; });
-    require(whole, Errc::kDevice, "a thread wrote outside its shared arrays");
+    require(is_whole(memory_ + zone, memory_ + until), Errc::kDevice, "a thread wrote outside its shared arrays");
     if (i < arrays_.size()) zone = arrays_[i].at + arrays_[i].bytes;
   }
-#endif
 }
 
 void* SharedMemory::array(std::size_t index, std::size_t bytes, std::size_t alignment) {
@@ -120,4 +95,4 @@ void AsyncCopies::forget() {
   groups_landed_ = landed_ = 0;
 }
 
-}  // namespace sutura::simt
+}  // namespace sutura::executor

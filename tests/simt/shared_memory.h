@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <vector>
 
-namespace sutura::simt {
+#include "poison.h"
 
-/// What reading before writing gives: a NaN of every float type.
-constexpr int kPoison = 0xff;
+namespace sutura::executor {
+
+// Of compute capability 8.0, the least that is served, in bytes: what a block may declare, and what it may have altogether.
+constexpr std::size_t kMaxStatic = 48 * 1024, kMaxShared = 163 * 1024;
 
 /// The shared memory of a block: its static arrays in the order of their declaration and the launch's dynamic memory, with red
 /// zones around each. Errors: kDevice.
@@ -35,8 +37,6 @@ class SharedMemory {
     std::size_t at, bytes;
   };
   void lay_out(std::size_t bytes, std::size_t alignment);
-  void set_zones(std::size_t from, std::size_t to);
-  void open_all();
 
   unsigned char* const memory_;
   std::size_t end_ = 0;  // of what is laid out, with its red zones
@@ -66,4 +66,4 @@ class AsyncCopies {
   std::size_t groups_landed_ = 0, landed_ = 0;
 };
 
-}  // namespace sutura::simt
+}  // namespace sutura::executor

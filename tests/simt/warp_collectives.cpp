@@ -6,7 +6,7 @@
 #include "block.h"
 #include "core/error.h"
 
-namespace sutura::simt {
+namespace sutura::executor {
 
 void warp_barrier(unsigned line) { arrive({"warp_sync", line}); }
 
@@ -102,4 +102,4 @@ void mma_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&
   add_product(d, w, g, t);
 }
 
-}  // namespace sutura::simt
+}  // namespace sutura::executor

@@ -38,7 +38,8 @@ struct StoreForward {
   Pairs pairs;
 
   template <class Shape>
-  __device__ void operator()(const typename Shape::Sums& sums, int first_row, int first_column, int rows, int columns, void* shared) const {
+  __device__ void operator()(const typename Shape::Sums& sums, int first_row, int first_column, int rows, int columns,
+                             void* shared) const {
     const ThreadPlace<Shape> place;
     float* block = static_cast<float*>(shared);  // [2][warps down][columns of the block]
     if (statistics != nullptr) block_sync();     // the last stage may still be read
@@ -105,7 +106,8 @@ struct StorePixels {
   Pairs pairs;
 
   template <class Shape>
-  __device__ void operator()(const typename Shape::Sums& sums, int first_row, int first_column, int rows, int columns, void*) const {
+  __device__ void operator()(const typename Shape::Sums& sums, int first_row, int first_column, int rows, int columns,
+                             void*) const {
     const ThreadPlace<Shape> place;
     SUTURA_UNROLL
     for (int half = 0; half < 2 * Shape::kTilesDown; ++half) {
@@ -113,7 +115,8 @@ struct StorePixels {
       if (m >= rows) continue;
       const int row = across.quotient(m), j = m - row * across.divisor();
       const int n = down.quotient(row), i = row - n * down.divisor();
-      const std::int64_t pixel = (static_cast<std::int64_t>(n) * height + first_h + i * stride_h) * width + first_w + j * stride_w;
+      const std::int64_t pixel =
+          (static_cast<std::int64_t>(n) * height + first_h + i * stride_h) * width + first_w + j * stride_w;
       SUTURA_UNROLL
       for (int t = 0; t < Shape::kTilesAcross; ++t) {
         const int column = first_column + place.column(t), count = columns - column;
@@ -132,7 +135,8 @@ struct StoreSlice {
   Into into;
 
   template <class Shape>
-  __device__ void operator()(const typename Shape::Sums& sums, int first_row, int first_column, int rows, int columns, void*) const {
+  __device__ void operator()(const typename Shape::Sums& sums, int first_row, int first_column, int rows, int columns,
+                             void*) const {
     const ThreadPlace<Shape> place;
     SUTURA_UNROLL
     for (int half = 0; half < 2 * Shape::kTilesDown; ++half) {

@@ -3,11 +3,6 @@
 
 namespace sutura::SUTURA_DEVICE::gemm {
 
-/// How an operand may be read. kChunks: 16 aligned bytes lie together (channels are a multiple of 8 bf16 or 4 float32, pointers
-/// are aligned), so that cp.async fetches them behind the arithmetic. kElements: any shape, one element at a time through
-/// registers; latency-bound, for first layers with few channels, odd heads and tables.
-enum class Access { kChunks, kElements };
-
 /// Copies an operand's tiles from global to shared memory. A thread owns one chunk of every line it visits, so that with
 /// chunks either its lines (kDepth) or its column (kRows) are decoded once for the whole product.
 template <class Tile, class Operand, Access kAccess, int kThreads>
@@ -37,7 +32,8 @@ class Loader {
   /// Starts to fill `tile` with the depths from `depth` on.
   __device__ void load(T* tile, int depth) const {
     if constexpr (kAccess == Access::kElements) {
-      SUTURA_NO_UNROLL  // a chunk's elements are as many loads under way as there are registers for
+      // A chunk's elements are as many loads under way as there are registers for.
+      SUTURA_NO_UNROLL
       for (int i = 0; i < kPasses; ++i) gather(tile, line_ + i * kLineStep, depth);
     } else if constexpr (kByDepth) {
       const auto column = operand_.column(depth + chunk_ * Tile::kPerChunk);
@@ -59,7 +55,8 @@ class Loader {
     T value[Tile::kPerChunk];
   };
   __device__ void gather(T* tile, int line, int depth) const {
-    const int first_line = kByDepth ? first_row_ : depth, first_column = (kByDepth ? depth : first_row_) + chunk_ * Tile::kPerChunk;
+    const int first_line = kByDepth ? first_row_ : depth,
+              first_column = (kByDepth ? depth : first_row_) + chunk_ * Tile::kPerChunk;
     const auto decoded = operand_.line(first_line + line);
     Chunk chunk;
     SUTURA_UNROLL

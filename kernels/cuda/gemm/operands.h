@@ -16,7 +16,8 @@ class Divider {
   explicit Divider(std::int64_t divisor) : divisor_(static_cast<std::uint32_t>(divisor)) {
     require(divisor >= 1 && divisor < (std::int64_t{1} << 31), Errc::kInternal, "gemm: a divisor lies outside [1, 2^31)");
     while ((std::uint64_t{1} << shift_) < divisor_) ++shift_;
-    multiplier_ = static_cast<std::uint32_t>(((std::uint64_t{1} << 32) * ((std::uint64_t{1} << shift_) - divisor_)) / divisor_ + 1);
+    multiplier_ =
+        static_cast<std::uint32_t>(((std::uint64_t{1} << 32) * ((std::uint64_t{1} << shift_) - divisor_)) / divisor_ + 1);
   }
   __device__ int quotient(int n) const {
     const auto u = static_cast<std::uint32_t>(n);
@@ -52,7 +53,7 @@ struct Window {
   const T* base;
   int height, width;
   int lines, columns;
-  Divider across, down;     // positions in a row, rows of positions
+  Divider across, down;  // positions in a row, rows of positions
   Divider channels, taps_w;
   int scale_h, scale_w, shift_h, shift_w, step;
 

@@ -1,5 +1,4 @@
 #pragma once
-#include <algorithm>
 #include <cstdint>
 
 #include "kernels/context.h"
@@ -8,41 +7,13 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/device_stream.h"
 
-/// From a problem to a launch: which block shape, how many slices of the depth, which precision.
+/// From a problem to a launch.
 namespace sutura::SUTURA_DEVICE::gemm {
-
-enum class Block : std::uint8_t { k64x64, k128x64, k128x128 };
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-/// The number of blocks of each shape that a result of rows x columns takes.
-constexpr std::int64_t block_rows(Block b) { return b == Block::k64x64 ? 64 : 128; }
-constexpr std::int64_t block_columns(Block b) { return b == Block::k128x128 ? 128 : 64; }
-constexpr std::int64_t blocks_of(Block b, std::int64_t rows, std::int64_t columns) {
-  return ceil_div(rows, block_rows(b)) * ceil_div(columns, block_columns(b));
-}
-
-/// The largest block that still gives every multiprocessor one: small maps (a residual network's last stages) do not fill the chip
-/// with large blocks, and half an idle chip costs more than the bytes that they save. `copies`: products of this size that run
-/// together (phases, slices of the depth). Element access knows one shape: its limit is latency, not the tile.
-inline Block choose_block(std::int64_t rows, std::int64_t columns, std::int64_t copies, Access access, std::int64_t multiprocessors) {
-  if (access == Access::kElements) return Block::k64x64;
-  for (const Block b : {Block::k128x128, Block::k128x64}) {
-    const bool wasteful = rows <= block_rows(b) / 2 || columns <= block_columns(b) / 2;
-    if (!wasteful && blocks_of(b, rows, columns) * copies >= multiprocessors) return b;
-  }
-  return Block::k64x64;
-}
-
-/// Slices of a depth for `blocks` blocks: about two blocks a multiprocessor, but no slice under 8 stages, which would spend its
-/// time filling the pipeline and writing sums.
-inline std::int64_t choose_slices(std::int64_t blocks, std::int64_t stages, std::int64_t multiprocessors) {
-  return std::max<std::int64_t>(1, std::min(2 * multiprocessors / blocks, stages / 8));
-}
 
 /// Every size that kernels count in 32 bits. Errors: kInvalidArgument from 2^31 on.
 inline int counted(std::int64_t size) {
-  require(size < (std::int64_t{1} << 31), Errc::kInvalidArgument, "a matrix product on a device has 2^31 rows, columns or terms, or more");
+  require(size < (std::int64_t{1} << 31), Errc::kInvalidArgument,
+          "a matrix product on a device has 2^31 rows, columns or terms, or more");
   return static_cast<int>(size);
 }
 
@@ -59,8 +30,9 @@ Pairs pairs_of(const T* p, std::int64_t columns) {
 
 /// Launches `copies` products of at most rows x columns each.
 template <class Precision, class Problem>
-void run(Context& ctx, const char* name, const Problem& problem, Block block, Access access, std::int64_t rows, std::int64_t columns,
-         std::int64_t copies) {
+void run(Context& ctx, const char* name, const Problem& problem, Block block, Access access, std::int64_t rows,
+         std::int64_t columns, std::int64_t copies) {
+  require(copies < 65536, Errc::kInvalidArgument, std::string(name) + ": a stride of more than 2^16 phases");  // CUDA's grid.z
   const dim3 grid(static_cast<unsigned>(counted(blocks_of(block, rows, columns))), 1, static_cast<unsigned>(copies));
   const Stream stream = ctx.stream().stream();
   const auto start = [&]<class Shape>(void (*kernel)(Problem), Shape) {

@@ -27,8 +27,8 @@ __device__ void load_a(std::uint32_t (&a)[4], const typename Tile::Element* tile
 
 /// Two neighbouring fragments of B, 8 columns each, from column `column` on.
 template <class Tile>
-__device__ void load_b(std::uint32_t (&left)[2], std::uint32_t (&right)[2], const typename Tile::Element* tile, int column, int step,
-                       int lane) {
+__device__ void load_b(std::uint32_t (&left)[2], std::uint32_t (&right)[2], const typename Tile::Element* tile, int column,
+                       int step, int lane) {
   std::uint32_t b[4];
   if constexpr (Tile::kContiguous == Major::kDepth) {
     load_matrix_x4(b, tile + Tile::chunk(column + lane / 16 * 8 + lane % 8, 2 * step + lane / 8 % 2));
@@ -59,7 +59,8 @@ struct TensorCores {
       SUTURA_UNROLL
       for (int i = 0; i < Shape::kTilesDown; ++i) load_a<TileA>(fa[i], a, place.warp_row + 16 * i, step, place.lane);
       SUTURA_UNROLL
-      for (int j = 0; j < Shape::kTilesAcross; j += 2) load_b<TileB>(fb[j], fb[j + 1], b, place.warp_column + 8 * j, step, place.lane);
+      for (int j = 0; j < Shape::kTilesAcross; j += 2)
+        load_b<TileB>(fb[j], fb[j + 1], b, place.warp_column + 8 * j, step, place.lane);
       if constexpr (kRound) {
         SUTURA_UNROLL
         for (auto& f : fa)
@@ -89,13 +90,13 @@ using Bf16 = TensorCores<bf16>;
 using Tf32 = TensorCores<float>;
 
 /// Exact float32 on the FMA units, k by k. A thread's sums lie where mma would leave them; four depths are read at a time, so that
-/// kDepth tiles give 16-byte loads: 16 of them feed 256 FMA.
+/// kDepth tiles give 16-byte loads: 16 of them feed 256 FMA. Steps are not unrolled, so that two blocks of 256 threads share an SM.
 struct Exact {
   using Element = float;
 
   template <class Shape, class TileA, class TileB>
   __device__ static void multiply(typename Shape::Sums& sums, const float* a, const float* b, const ThreadPlace<Shape>& place) {
-    SUTURA_UNROLL
+    SUTURA_NO_UNROLL
     for (int depth = 0; depth < TileA::kDepth; depth += 4) {
       float fa[2 * Shape::kTilesDown][4], fb[2 * Shape::kTilesAcross][4];
       SUTURA_UNROLL

@@ -1,12 +1,14 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/cuda/gemm/choice.h"
 #include "kernels/cuda/simt.h"
 
 /// Matrix products on tensor cores: sum[m][n] = sum over k of A(m, k) * B(n, k). A block computes one tile of the sums; operands
 /// pass through shared memory in stages of `depth` k values.
 namespace sutura::SUTURA_DEVICE::gemm {
 
+using namespace ::sutura::gemm;  // choice.h: the part that no device compiles
 // The vocabulary's, which functions of the same names in the executor's own namespace would hide.
 using ::sutura::copy_async_commit;
 using ::sutura::copy_async_wait;
@@ -26,7 +28,7 @@ enum class Major { kDepth, kRows };
 template <int kBlockRows, int kBlockColumns, int kWarpRows, int kWarpColumns>
 struct BlockShape {
   static constexpr int kRows = kBlockRows, kColumns = kBlockColumns;
-  static constexpr int kStages = 4;  // three tiles under way cover the latency of memory; 64 KiB at most, so two blocks fit an SM
+  static constexpr int kStages = 4;  // three under way cover memory's latency; 64 KiB at most, so that two blocks share an SM
   static constexpr int kWarpsDown = kBlockRows / kWarpRows, kWarpsAcross = kBlockColumns / kWarpColumns;
   static constexpr int kThreads = 32 * kWarpsDown * kWarpsAcross;
   static constexpr int kTilesDown = kWarpRows / 16, kTilesAcross = kWarpColumns / 8;  // mma tiles of a warp

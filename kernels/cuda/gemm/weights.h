@@ -27,7 +27,8 @@ class Weights {
     auto* to = static_cast<T*>(workspace_.data());
     constexpr unsigned kThreads = 256;
     const std::int64_t n = weight.elements();
-    SUTURA_LAUNCH(convert_kernel<T>, static_cast<unsigned>(ceil_div(n, kThreads)), kThreads, 0, ctx.stream().stream(), n, values, to);
+    SUTURA_LAUNCH(convert_kernel<T>, static_cast<unsigned>(ceil_div(n, kThreads)), kThreads, 0, ctx.stream().stream(), n, values,
+                  to);
     data_ = to;
   }
   const T* data() const { return data_; }

@@ -48,8 +48,9 @@ struct Statistics {
 };
 
 template <Partials kind>
-__global__ void __launch_bounds__(kFinaliseThreads) moments_finalise_kernel(std::int64_t rows, std::int64_t channels, unsigned chunks,
-                                                                          std::int64_t rows_per_chunk, const float* partials, Statistics s) {
+__global__ void __launch_bounds__(kFinaliseThreads)
+    moments_finalise_kernel(std::int64_t rows, std::int64_t channels, unsigned chunks, std::int64_t rows_per_chunk,
+                            const float* partials, Statistics s) {
   SUTURA_SHARED(double, shared, kFinaliseThreads);
   const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kFinaliseLanes + threadIdx.x % kFinaliseLanes;
   const std::int64_t readable = c < channels ? c : channels - 1;
@@ -86,8 +87,9 @@ enum class Spread { kRstd, kVariance };
 
 /// y = tail((x - mean) * rstd * gamma + beta). A thread keeps the constants of its V channels in registers over its rows.
 template <class T, int V>
-__global__ void __launch_bounds__(kColumnThreads, 4) apply_kernel(Columns z, const T* x, const float* gamma, const float* beta, const float* mean,
-                                                               const float* spread, Spread kind, float eps, Tail<T> tail, T* y) {
+__global__ void __launch_bounds__(kColumnThreads, 4)
+    apply_kernel(Columns z, const T* x, const float* gamma, const float* beta, const float* mean, const float* spread,
+                 Spread kind, float eps, Tail<T> tail, T* y) {
   const std::int64_t c = z.channel<V>();
   if (c >= z.channels) return;
   float shift[V], scale[V], offset[V];
@@ -111,7 +113,8 @@ __global__ void __launch_bounds__(kColumnThreads, 4) apply_kernel(Columns z, con
 /// grad_x = gamma * rstd * (g - sum(g) / rows - h * sum(g * h) / rows), and g itself to grad_residual. `sums`: [2, C], of g * h
 /// and of g. grad_x may be grad_y: a thread reads what it overwrites before it writes.
 template <class T, int V>
-__global__ void __launch_bounds__(kColumnThreads, 4) backward_kernel(Columns z, NormGradient<T> in, const float* sums, T* grad_x, T* grad_residual) {
+__global__ void __launch_bounds__(kColumnThreads, 4)
+    backward_kernel(Columns z, NormGradient<T> in, const float* sums, T* grad_x, T* grad_residual) {
   const std::int64_t c = z.channel<V>();
   if (c >= z.channels) return;
   const auto count = static_cast<float>(z.rows);
@@ -139,21 +142,23 @@ __global__ void __launch_bounds__(kColumnThreads, 4) backward_kernel(Columns z, 
 const float* f32(const Tensor& t) { return static_cast<const float*>(t.data()); }
 float* f32(Tensor& t) { return static_cast<float*>(t.data()); }
 
-void apply(Context& ctx, const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& spread, Spread kind, float eps,
-           const NormTail& tail, Tensor& y) {
+void apply(Context& ctx, const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& spread,
+           Spread kind, float eps, const NormTail& tail, Tensor& y) {
   const std::int64_t channels = gamma.elements(), rows = x.elements() / channels;
-  with_columns(x.dtype(), channels, {x.data(), y.data(), residual_address(tail)}, [&]<class T, int V>(T*, std::integral_constant<int, V>) {
-    const Columns z = columns_of(rows, channels, V);
-    SUTURA_LAUNCH((apply_kernel<T, V>), z.grid(), kColumnThreads, 0, ctx.stream().stream(), z, static_cast<const T*>(x.data()), f32(gamma), f32(beta),
-                  f32(mean), f32(spread), kind, eps, tail_of<T>(tail), static_cast<T*>(y.data()));
-  });
+  with_columns(x.dtype(), channels, {x.data(), y.data(), residual_address(tail)},
+               [&]<class T, int V>(T*, std::integral_constant<int, V>) {
+                 const Columns z = columns_of(rows, channels, V);
+                 SUTURA_LAUNCH((apply_kernel<T, V>), z.grid(), kColumnThreads, 0, ctx.stream().stream(), z,
+                               static_cast<const T*>(x.data()), f32(gamma), f32(beta), f32(mean), f32(spread), kind, eps,
+                               tail_of<T>(tail), static_cast<T*>(y.data()));
+               });
 }
 
 }  // namespace
 
-void batch_norm_forward_train_fused(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma, const Tensor& beta,
-                                    Tensor& running_mean, Tensor& running_var, const NormTail& tail, const Tensor& partials, Tensor& y, Tensor& mean,
-                                    Tensor& rstd) {
+void batch_norm_forward_train_fused(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma,
+                                    const Tensor& beta, Tensor& running_mean, Tensor& running_var, const NormTail& tail,
+                                    const Tensor& partials, Tensor& y, Tensor& mean, Tensor& rstd) {
   const std::int64_t channels = gamma.elements(), rows = x.elements() / channels;
   const Statistics s{f32(mean), f32(rstd), f32(running_mean), f32(running_var), eps, momentum};
   const Stream stream = ctx.stream().stream();
@@ -166,46 +171,56 @@ void batch_norm_forward_train_fused(Context& ctx, float eps, float momentum, con
       const Columns z = columns_of(rows, channels, V);
       Tensor own = ctx.tensor({z.chunks, 2, channels});
       SUTURA_LAUNCH((moments_kernel<T, V>), z.grid(), kColumnThreads, 0, stream, z, static_cast<const T*>(x.data()), f32(own));
-      SUTURA_LAUNCH(moments_finalise_kernel<Partials::kMoments>, blocks, kFinaliseThreads, 0, stream, rows, channels, z.chunks, z.rows_per_chunk,
-                    static_cast<const float*>(own.data()), s);
+      SUTURA_LAUNCH(moments_finalise_kernel<Partials::kMoments>, blocks, kFinaliseThreads, 0, stream, rows, channels, z.chunks,
+                    z.rows_per_chunk, static_cast<const float*>(own.data()), s);
     });
   }
   apply(ctx, x, gamma, beta, mean, rstd, Spread::kRstd, eps, tail, y);
 }
 
-void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& running_mean,
-                              Tensor& running_var, Tensor& y, Tensor& mean, Tensor& rstd) {
-  SUTURA_DEVICE::batch_norm_forward_train_fused(ctx, eps, momentum, x, gamma, beta, running_mean, running_var, NormTail{}, Tensor{}, y, mean, rstd);
+void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                              Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean, Tensor& rstd) {
+  SUTURA_DEVICE::batch_norm_forward_train_fused(ctx, eps, momentum, x, gamma, beta, running_mean, running_var, NormTail{},
+                                                Tensor{}, y, mean, rstd);
 }
 
-void batch_norm_forward_evaluate_fused(Context& ctx, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
-                                       const Tensor& running_var, const NormTail& tail, Tensor& y) {
+void batch_norm_forward_evaluate_fused(Context& ctx, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                                       const Tensor& running_mean, const Tensor& running_var, const NormTail& tail, Tensor& y) {
   apply(ctx, x, gamma, beta, running_mean, running_var, Spread::kVariance, eps, tail, y);
 }
 
-void batch_norm_forward_evaluate(Context& ctx, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
-                                 const Tensor& running_var, Tensor& y) {
+void batch_norm_forward_evaluate(Context& ctx, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                                 const Tensor& running_mean, const Tensor& running_var, Tensor& y) {
   SUTURA_DEVICE::batch_norm_forward_evaluate_fused(ctx, eps, x, gamma, beta, running_mean, running_var, NormTail{}, y);
 }
 
-void batch_norm_backward_fused(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean, const Tensor& rstd,
-                               const NormTailGradient& tail, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta) {
+void batch_norm_backward_fused(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
+                               const Tensor& rstd, const NormTailGradient& tail, Tensor& grad_x, Tensor& grad_gamma,
+                               Tensor& grad_beta) {
   const std::int64_t channels = gamma.elements(), rows = x.elements() / channels;
   Tensor sums = ctx.tensor({2, channels});
-  const auto addresses = {x.data(), grad_y.data(), static_cast<const void*>(grad_x.data()), static_cast<const void*>(output_of<void>(tail)),
+  const auto addresses = {x.data(), grad_y.data(), static_cast<const void*>(grad_x.data()),
+                          static_cast<const void*>(output_of<void>(tail)),
                           static_cast<const void*>(grad_residual_of<void>(tail))};
   with_columns(x.dtype(), channels, addresses, [&]<class T, int V>(T*, std::integral_constant<int, V>) {
-    const NormGradient<T> in{static_cast<const T*>(x.data()), static_cast<const T*>(grad_y.data()), output_of<T>(tail), f32(gamma), f32(mean), f32(rstd),
-                             rows, channels, 1};
+    const NormGradient<T> in{static_cast<const T*>(x.data()),
+                             static_cast<const T*>(grad_y.data()),
+                             output_of<T>(tail),
+                             f32(gamma),
+                             f32(mean),
+                             f32(rstd),
+                             rows,
+                             channels,
+                             1};
     column_gradients<T, V>(ctx, rows, channels, in, f32(sums), grad_gamma, grad_beta);
     const Columns z = columns_of(rows, channels, V);
-    SUTURA_LAUNCH((backward_kernel<T, V>), z.grid(), kColumnThreads, 0, ctx.stream().stream(), z, in, static_cast<const float*>(sums.data()),
-                  static_cast<T*>(grad_x.data()), grad_residual_of<T>(tail));
+    SUTURA_LAUNCH((backward_kernel<T, V>), z.grid(), kColumnThreads, 0, ctx.stream().stream(), z, in,
+                  static_cast<const float*>(sums.data()), static_cast<T*>(grad_x.data()), grad_residual_of<T>(tail));
   });
 }
 
-void batch_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean, const Tensor& rstd, Tensor& grad_x,
-                         Tensor& grad_gamma, Tensor& grad_beta) {
+void batch_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
+                         const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta) {
   SUTURA_DEVICE::batch_norm_backward_fused(ctx, x, grad_y, gamma, mean, rstd, NormTailGradient{}, grad_x, grad_gamma, grad_beta);
 }
 

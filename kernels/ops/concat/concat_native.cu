@@ -12,10 +12,12 @@ constexpr unsigned kThreads = 256;
 /// `lanes` threads (a power of two, at least the width where it fits) serve a row and 256 / lanes rows a block: no division per
 /// element, and neighbours in a warp touch neighbours in memory.
 template <class Unit>
-__global__ void __launch_bounds__(kThreads) copy_columns_kernel(std::int64_t rows, std::int64_t width, unsigned lanes, Unit* to,
-                                                                std::int64_t to_stride, const Unit* from, std::int64_t from_stride) {
+__global__ void __launch_bounds__(kThreads)
+    copy_columns_kernel(std::int64_t rows, std::int64_t width, unsigned lanes, Unit* to, std::int64_t to_stride, const Unit* from,
+                        std::int64_t from_stride) {
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * (kThreads / lanes);
-  for (std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * (kThreads / lanes) + threadIdx.x / lanes; row < rows; row += stride)
+  for (std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * (kThreads / lanes) + threadIdx.x / lanes; row < rows;
+       row += stride)
     for (std::int64_t u = threadIdx.x & (lanes - 1); u < width; u += lanes) to[row * to_stride + u] = from[row * from_stride + u];
 }
 
@@ -28,7 +30,8 @@ struct Stretch {
 template <class Unit>
 void copy_units(Context& ctx, const Stretch& s) {
   constexpr auto kUnit = static_cast<std::int64_t>(sizeof(Unit));
-  const auto lanes = static_cast<unsigned>(std::min<std::int64_t>(kThreads, static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(s.bytes / kUnit)))));
+  const auto lanes = static_cast<unsigned>(
+      std::min<std::int64_t>(kThreads, static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(s.bytes / kUnit)))));
   const std::int64_t per_block = kThreads / lanes;
   const auto blocks = static_cast<unsigned>(std::min<std::int64_t>((s.rows + per_block - 1) / per_block, kMostBlocks));
   SUTURA_LAUNCH(copy_columns_kernel<Unit>, blocks, kThreads, 0, ctx.stream().stream(), s.rows, s.bytes / kUnit, lanes,
@@ -37,8 +40,8 @@ void copy_units(Context& ctx, const Stretch& s) {
 
 /// In the widest unit that divides all of it.
 void copy_stretch(Context& ctx, const Stretch& s) {
-  const std::uint64_t all = static_cast<std::uint64_t>(s.bytes | s.to_stride | s.from_stride) | reinterpret_cast<std::uintptr_t>(s.to) |
-                            reinterpret_cast<std::uintptr_t>(s.from);
+  const std::uint64_t all = static_cast<std::uint64_t>(s.bytes | s.to_stride | s.from_stride) |
+                            reinterpret_cast<std::uintptr_t>(s.to) | reinterpret_cast<std::uintptr_t>(s.from);
   if (all % 16 == 0) {
     copy_units<Pack<std::uint32_t, 4>>(ctx, s);
   } else if (all % 4 == 0) {
@@ -48,7 +51,9 @@ void copy_stretch(Context& ctx, const Stretch& s) {
   }
 }
 
-std::int64_t row_bytes(const Tensor& t) { return t.shape()[t.shape().rank() - 1] * static_cast<std::int64_t>(size_bytes(t.dtype())); }
+std::int64_t row_bytes(const Tensor& t) {
+  return t.shape()[t.shape().rank() - 1] * static_cast<std::int64_t>(size_bytes(t.dtype()));
+}
 
 /// copy(part, its first byte in a joined row, its bytes a row) from left to right.
 template <class Parts, class Copy>

@@ -96,7 +96,8 @@ struct BackwardData {
                                      .stride_h = down.stride,
                                      .stride_w = across.stride,
                                      .pairs = pairs};
-    return gemm::Product<gemm::Window<T>, gemm::TapWeights<T>, gemm::StorePixels<T>>{window, taps, store, rows, channels, 0, depth};
+    return gemm::Product<gemm::Window<T>, gemm::TapWeights<T>, gemm::StorePixels<T>>{window,   taps, store, rows,
+                                                                                     channels, 0,    depth};
   }
 };
 

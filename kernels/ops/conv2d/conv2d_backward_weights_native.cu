@@ -1,5 +1,6 @@
 #include "kernels/cuda/gemm/plan.h"
 #include "kernels/ops/conv2d/conv2d_impl.h"
+#include "kernels/ops/conv2d/conv2d_windows.h"
 
 // The weights' gradient: rows are filters, columns a window [R, S, C], the depth the output positions (n, p, q) of the whole batch. The
 // result is small and the depth long, so the depth is cut into slices that fill the chip; a second kernel adds them in order.
@@ -21,7 +22,8 @@ struct BackwardWeights {
     gemm::StoreSlice here = store;
     here.to += static_cast<std::int64_t>(z) * filters * windows.columns;
     const int end = grad_y.lines - begin < slice ? grad_y.lines : begin + slice;
-    return gemm::Product<gemm::Matrix<T>, gemm::Window<T>, gemm::StoreSlice>{grad_y, windows, here, filters, windows.columns, begin, end};
+    return gemm::Product<gemm::Matrix<T>, gemm::Window<T>, gemm::StoreSlice>{grad_y,          windows, here, filters,
+                                                                             windows.columns, begin,   end};
   }
 };
 
@@ -36,11 +38,12 @@ __global__ void add_slices_kernel(int elements, int slices, const float* from, f
 
 void add_slices(Context& ctx, std::int64_t elements, std::int64_t slices, const Tensor& from, Tensor& to) {
   SUTURA_LAUNCH(add_slices_kernel, static_cast<unsigned>(gemm::ceil_div(elements, kThreads)), kThreads, 0, ctx.stream().stream(),
-                gemm::counted(elements), static_cast<int>(slices), static_cast<const float*>(from.data()), static_cast<float*>(to.data()));
+                gemm::counted(elements), static_cast<int>(slices), static_cast<const float*>(from.data()),
+                static_cast<float*>(to.data()));
 }
 
 constexpr int kSumColumns = 32, kSumLanes = static_cast<int>(kThreads) / kSumColumns;  // a warp reads 32 neighbouring columns
-constexpr std::int64_t kSumRows = 1024;                                              // of a block: 128 additions a thread
+constexpr std::int64_t kSumRows = 1024;                                                // of a block: 128 additions a thread
 
 /// sums[chunk][c] = the sum of x[r][c] over the rows of a chunk: lane by lane, then over the lanes in order. Memory-bound.
 template <class T>
@@ -67,8 +70,8 @@ void add_bias_gradient(Context& ctx, const T* grad_y, std::int64_t rows, std::in
   require(chunks <= most, Errc::kInvalidArgument, "conv2d: a bias gradient over more than 2^26 positions");
   const Tensor sums = ctx.tensor({chunks, filters});
   const dim3 grid(static_cast<unsigned>(gemm::ceil_div(filters, kSumColumns)), static_cast<unsigned>(chunks));
-  SUTURA_LAUNCH(column_sums_kernel<T>, grid, kThreads, 0, ctx.stream().stream(), gemm::counted(rows), gemm::counted(filters), grad_y,
-                static_cast<float*>(const_cast<void*>(sums.data())));
+  SUTURA_LAUNCH(column_sums_kernel<T>, grid, kThreads, 0, ctx.stream().stream(), gemm::counted(rows), gemm::counted(filters),
+                grad_y, static_cast<float*>(const_cast<void*>(sums.data())));
   add_slices(ctx, filters, chunks, sums, grad_bias);
 }
 
@@ -86,7 +89,8 @@ void backward_weights(Context& ctx, const Conv2dSpec& spec, const Tensor& x, con
 
   constexpr std::int64_t kStep = gemm::kDepthBytes / static_cast<std::int64_t>(sizeof(T));
   const std::int64_t multiprocessors = ctx.stream().runtime().multiprocessors(), stages = gemm::ceil_div(positions, kStep);
-  const gemm::Block block = gemm::choose_block(filters, window, gemm::choose_slices(1, stages, multiprocessors), access, multiprocessors);
+  const gemm::Block block =
+      gemm::choose_block(filters, window, gemm::choose_slices(1, stages, multiprocessors), access, multiprocessors);
   const std::int64_t wanted = gemm::choose_slices(gemm::blocks_of(block, filters, window), stages, multiprocessors);
   const std::int64_t slice = gemm::ceil_div(stages, wanted) * kStep, slices = gemm::ceil_div(positions, slice);
 
@@ -94,20 +98,7 @@ void backward_weights(Context& ctx, const Conv2dSpec& spec, const Tensor& x, con
   if (slices > 1) workspace = ctx.tensor({slices, filters, window});
   const gemm::StoreSlice store{static_cast<float*>(slices > 1 ? workspace.data() : grad_weight.data()),
                                slices > 1 ? gemm::StoreSlice::Into::kWorkspace : gemm::StoreSlice::Into::kGradient};
-  const gemm::Window<T> windows{.base = images,
-                                .height = gemm::counted(image[1]),
-                                .width = gemm::counted(image[2]),
-                                .lines = gemm::counted(positions),
-                                .columns = gemm::counted(window),
-                                .across = gemm::Divider(out[2]),
-                                .down = gemm::Divider(out[1]),
-                                .channels = gemm::Divider(image[3]),
-                                .taps_w = gemm::Divider(spec.kernel_w),
-                                .scale_h = static_cast<int>(spec.stride_h),
-                                .scale_w = static_cast<int>(spec.stride_w),
-                                .shift_h = -static_cast<int>(spec.pad_h),
-                                .shift_w = -static_cast<int>(spec.pad_w),
-                                .step = 1};
+  const gemm::Window<T> windows = windows_of(spec, images, image, out);
   const BackwardWeights<T> problem{{gradients, gemm::counted(positions), gemm::counted(filters)},
                                    windows,
                                    store,

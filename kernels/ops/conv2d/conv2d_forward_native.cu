@@ -1,5 +1,6 @@
 #include "kernels/cuda/gemm/weights.h"
 #include "kernels/ops/conv2d/conv2d_impl.h"
+#include "kernels/ops/conv2d/conv2d_windows.h"
 
 // Forward convolution as an implicit product: rows are output positions (n, p, q), columns filters, the depth a window [R, S, C].
 namespace sutura::SUTURA_DEVICE {
@@ -13,7 +14,8 @@ struct Forward {
 };
 
 template <class Precision>
-void forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Conv2dEpilogue& epilogue, Tensor& y) {
+void forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Conv2dEpilogue& epilogue,
+             Tensor& y) {
   using T = typename Precision::Element;
   const Shape& image = x.shape();
   const Shape& out = y.shape();
@@ -23,23 +25,11 @@ void forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor
   const gemm::Access access = gemm::in_chunks(from, image[3]) ? gemm::Access::kChunks : gemm::Access::kElements;
   const gemm::Block block = gemm::choose_block(rows, filters, 1, access, ctx.stream().runtime().multiprocessors());
 
-  const gemm::Window<T> windows{.base = from,
-                                .height = gemm::counted(image[1]),
-                                .width = gemm::counted(image[2]),
-                                .lines = gemm::counted(rows),
-                                .columns = gemm::counted(depth),
-                                .across = gemm::Divider(out[2]),
-                                .down = gemm::Divider(out[1]),
-                                .channels = gemm::Divider(image[3]),
-                                .taps_w = gemm::Divider(spec.kernel_w),
-                                .scale_h = static_cast<int>(spec.stride_h),
-                                .scale_w = static_cast<int>(spec.stride_w),
-                                .shift_h = -static_cast<int>(spec.pad_h),
-                                .shift_w = -static_cast<int>(spec.pad_w),
-                                .step = 1};
+  const gemm::Window<T> windows = windows_of(spec, from, image, out);
   const gemm::Matrix<T> kernels{weights.data(), gemm::counted(filters), gemm::counted(depth)};
   const auto values = [](const Tensor* t) { return t != nullptr && t->defined() ? t->data() : nullptr; };
-  if (epilogue.statistics != nullptr) *epilogue.statistics = ctx.tensor({gemm::ceil_div(rows, gemm::block_rows(block)), 2, filters});
+  if (epilogue.statistics != nullptr)
+    *epilogue.statistics = ctx.tensor({gemm::ceil_div(rows, gemm::block_rows(block)), 2, filters});
   auto* to = static_cast<T*>(y.data());
   const gemm::StoreForward<T> store{
       .y = to,
@@ -54,8 +44,8 @@ void forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor
 
 }  // namespace
 
-void conv2d_forward_fused(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Conv2dEpilogue& epilogue,
-                          Tensor& y) {
+void conv2d_forward_fused(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight,
+                          const Conv2dEpilogue& epilogue, Tensor& y) {
   gemm::with_precision(ctx, x.dtype(),
                        [&]<class Precision>(Precision) { forward<Precision>(ctx, spec, x, weight, epilogue, y); });
 }

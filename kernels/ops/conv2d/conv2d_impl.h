@@ -31,8 +31,8 @@ struct Conv2dEpilogue {
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
 void conv2d_forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
-void conv2d_forward_fused(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Conv2dEpilogue& epilogue,
-                          Tensor& y);
+void conv2d_forward_fused(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight,
+                          const Conv2dEpilogue& epilogue, Tensor& y);
 void conv2d_backward_data(Context& ctx, const Conv2dSpec& spec, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x);
 void conv2d_backward_weights(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight,
                              Tensor& grad_bias);

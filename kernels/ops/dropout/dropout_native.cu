@@ -22,14 +22,15 @@ __device__ __forceinline__ void philox(std::uint32_t (&c)[4], std::uint32_t key0
 /// mask[i] = word i of the stream, as a number of [0, 1), is at least rate. Near the limit of integer instructions: about 80 for
 /// one block of four words, which is why a thread takes a whole block. The words come from memory, not from the launch: a CUDA
 /// graph freezes arguments, and every step needs its own mask. `packed`: all addresses of four bytes are aligned.
-__global__ void __launch_bounds__(kMapThreads) dropout_draw_kernel(std::int64_t n, float rate, const std::int32_t* words, bool packed,
-                                                                   std::uint8_t* mask) {
+__global__ void __launch_bounds__(kMapThreads)
+    dropout_draw_kernel(std::int64_t n, float rate, const std::int32_t* words, bool packed, std::uint8_t* mask) {
   const std::int64_t blocks = (n + 3) / 4;
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   std::uint32_t origin[4];
   for (int k = 0; k < 4; ++k) origin[k] = static_cast<std::uint32_t>(words[k]);
   for (std::int64_t b = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; b < blocks; b += stride) {
-    std::uint32_t c[4] = {static_cast<std::uint32_t>(b), static_cast<std::uint32_t>(static_cast<std::uint64_t>(b) >> 32), origin[2], origin[3]};
+    std::uint32_t c[4] = {static_cast<std::uint32_t>(b), static_cast<std::uint32_t>(static_cast<std::uint64_t>(b) >> 32),
+                          origin[2], origin[3]};
     philox(c, origin[0], origin[1]);
     Pack<std::uint8_t, 4> keep;
     SUTURA_UNROLL
@@ -54,8 +55,8 @@ void dropout_draw(Context& ctx, float rate, const Tensor& words, Tensor& mask) {
   const std::int64_t n = mask.elements(), work = (n + 3) / 4;
   const auto blocks = static_cast<unsigned>(std::min<std::int64_t>((work + kMapThreads - 1) / kMapThreads, kMostBlocks));
   auto* to = static_cast<std::uint8_t*>(mask.data());
-  SUTURA_LAUNCH(dropout_draw_kernel, blocks, kMapThreads, 0, ctx.stream().stream(), n, rate, static_cast<const std::int32_t*>(words.data()),
-                reinterpret_cast<std::uintptr_t>(to) % 4 == 0, to);
+  SUTURA_LAUNCH(dropout_draw_kernel, blocks, kMapThreads, 0, ctx.stream().stream(), n, rate,
+                static_cast<const std::int32_t*>(words.data()), reinterpret_cast<std::uintptr_t>(to) % 4 == 0, to);
 }
 
 void dropout_apply(Context& ctx, float rate, const Tensor& mask, const Tensor& x, Tensor& y) {

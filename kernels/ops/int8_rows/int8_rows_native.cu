@@ -12,7 +12,8 @@ constexpr unsigned kThreads = 256;
 
 /// One block a row, read twice: the second time from L2. Near the memory limit for rows of some thousand values, near latency for
 /// short ones. The maximum needs no order: it is one of the values.
-__global__ void __launch_bounds__(kThreads) int8_quantise_kernel(std::int64_t rows, std::int64_t width, const float* x, std::int8_t* q, float* scales) {
+__global__ void __launch_bounds__(kThreads)
+    int8_quantise_kernel(std::int64_t rows, std::int64_t width, const float* x, std::int8_t* q, float* scales) {
   SUTURA_SHARED(float, warp_largest, kThreads / 32);
   for (std::int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
     const float* from = x + row * width;
@@ -43,10 +44,12 @@ __global__ void __launch_bounds__(kThreads) int8_quantise_kernel(std::int64_t ro
 }
 
 /// Near the memory limit; a block stays within one row, so that nothing is divided.
-__global__ void __launch_bounds__(kThreads) int8_dequantise_kernel(std::int64_t rows, std::int64_t width, const std::int8_t* q, const float* scales, float* x) {
+__global__ void __launch_bounds__(kThreads)
+    int8_dequantise_kernel(std::int64_t rows, std::int64_t width, const std::int8_t* q, const float* scales, float* x) {
   for (std::int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
     const float scale = scales[row];
-    for (std::int64_t j = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; j < width; j += static_cast<std::int64_t>(gridDim.x) * kThreads)
+    for (std::int64_t j = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; j < width;
+         j += static_cast<std::int64_t>(gridDim.x) * kThreads)
       x[row * width + j] = static_cast<float>(q[row * width + j]) * scale;
   }
 }
@@ -55,16 +58,19 @@ __global__ void __launch_bounds__(kThreads) int8_dequantise_kernel(std::int64_t 
 
 void int8_rows_quantise(Context& ctx, const Tensor& x, Tensor& q, Tensor& scales) {
   const std::int64_t rows = x.shape()[0], width = x.elements() / rows;
-  SUTURA_LAUNCH(int8_quantise_kernel, static_cast<unsigned>(std::min(rows, kMostBlocks)), kThreads, 0, ctx.stream().stream(), rows, width,
-                static_cast<const float*>(x.data()), static_cast<std::int8_t*>(q.data()), static_cast<float*>(scales.data()));
+  SUTURA_LAUNCH(int8_quantise_kernel, static_cast<unsigned>(std::min(rows, kMostBlocks)), kThreads, 0, ctx.stream().stream(),
+                rows, width, static_cast<const float*>(x.data()), static_cast<std::int8_t*>(q.data()),
+                static_cast<float*>(scales.data()));
 }
 
 void int8_rows_dequantise(Context& ctx, const Tensor& q, const Tensor& scales, Tensor& x) {
   const std::int64_t rows = x.shape()[0], width = x.elements() / rows;
-  const std::int64_t across = std::min<std::int64_t>((width + 4 * kThreads - 1) / (4 * kThreads), kMostBlocks);  // about four values a thread
+  const std::int64_t across =
+      std::min<std::int64_t>((width + 4 * kThreads - 1) / (4 * kThreads), kMostBlocks);  // about four values a thread
   const std::int64_t down = std::min(rows, std::max<std::int64_t>(1, kMostBlocks / across));
-  SUTURA_LAUNCH(int8_dequantise_kernel, dim3(static_cast<unsigned>(across), static_cast<unsigned>(down)), kThreads, 0, ctx.stream().stream(),
-                rows, width, static_cast<const std::int8_t*>(q.data()), static_cast<const float*>(scales.data()), static_cast<float*>(x.data()));
+  SUTURA_LAUNCH(int8_dequantise_kernel, dim3(static_cast<unsigned>(across), static_cast<unsigned>(down)), kThreads, 0,
+                ctx.stream().stream(), rows, width, static_cast<const std::int8_t*>(q.data()),
+                static_cast<const float*>(scales.data()), static_cast<float*>(x.data()));
 }
 
 }  // namespace sutura::SUTURA_DEVICE

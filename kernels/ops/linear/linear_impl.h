@@ -18,7 +18,8 @@ void linear_backward_weights(Context& ctx, const Tensor& x, const Tensor& grad_y
 namespace sutura::SUTURA_DEVICE {
 void linear_forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
 /// y = activation(x weight^T + bias). ReLU alone: the gradient of others needs what the activation was given.
-void linear_forward_fused(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation, Tensor& y);
+void linear_forward_fused(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation,
+                          Tensor& y);
 void linear_backward_data(Context& ctx, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x);
 void linear_backward_weights(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight, Tensor& grad_bias);
 }  // namespace sutura::SUTURA_DEVICE

@@ -11,7 +11,8 @@ Tensor as_images(const Tensor& t) { return Tensor::borrow(t).reshaped({t.shape()
 
 }  // namespace
 
-void linear_forward_fused(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation, Tensor& y) {
+void linear_forward_fused(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation,
+                          Tensor& y) {
   Tensor out = as_images(y);
   conv2d_forward_fused(ctx, Conv2dSpec{}, as_images(x), as_images(weight), {.bias = &bias, .activation = activation}, out);
 }

@@ -12,10 +12,10 @@ namespace {
 constexpr unsigned kThreads = 256;
 
 struct Geometry {
-  unsigned pixels;          // of the side that threads walk: N * P * Q forward, N * H * W backward
-  int h, w, p, q;           // image and output
+  unsigned pixels;  // of the side that threads walk: N * P * Q forward, N * H * W backward
+  int h, w, p, q;   // image and output
   std::int64_t channels;
-  unsigned lanes;           // threads side by side on one pixel's channels, a power of two up to 32
+  unsigned lanes;  // threads side by side on one pixel's channels, a power of two up to 32
   int kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
 
   /// Calls visit(pixel, channel) for this thread's share, V channels at a time.
@@ -23,7 +23,8 @@ struct Geometry {
   __device__ __forceinline__ void for_pixels(Visit visit) const {
     const unsigned below = kThreads / lanes, stride = gridDim.x * below;
     for (std::uint64_t pixel = blockIdx.x * below + threadIdx.x / lanes; pixel < pixels; pixel += stride)
-      for (std::int64_t c = static_cast<std::int64_t>(threadIdx.x & (lanes - 1)) * V; c < channels; c += static_cast<std::int64_t>(lanes) * V)
+      for (std::int64_t c = static_cast<std::int64_t>(threadIdx.x & (lanes - 1)) * V; c < channels;
+           c += static_cast<std::int64_t>(lanes) * V)
         visit(static_cast<unsigned>(pixel), c);
   }
   /// Calls visit(h * w's index, its offset without the channel) for the pixels of output `out`'s window, row by row.
@@ -80,7 +81,8 @@ __global__ void __launch_bounds__(kThreads, 4) max_forward_kernel(Geometry z, co
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(kThreads, 4) max_backward_kernel(Geometry z, const std::int32_t* index, const T* grad_y, T* grad_x) {
+__global__ void __launch_bounds__(kThreads, 4)
+    max_backward_kernel(Geometry z, const std::int32_t* index, const T* grad_y, T* grad_x) {
   z.for_pixels<V>([&](unsigned in, std::int64_t c) {
     float sum[V] = {};
     z.for_covering(in, [&](std::int32_t at, std::int64_t offset) {
@@ -126,7 +128,7 @@ __global__ void __launch_bounds__(kThreads, 4) avg_kernel(Geometry z, const T* f
 /// stage of a ResNet), so nothing is split.
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads, 4) global_forward_kernel(Columns z, std::int64_t records, const T* x, T* y) {
-  SUTURA_SHARED(float, shared, V * kColumnThreads);
+  SUTURA_SHARED(float, shared, V* kColumnThreads);
   const std::int64_t c = z.channel<V>();
   for (std::int64_t n = blockIdx.y; n < records; n += gridDim.y) {
     float sum[V] = {};
@@ -165,8 +167,19 @@ Geometry geometry(const Pool2dSpec& s, const Shape& x, const Shape& y, std::int6
   require(std::max(x[0] * x[1] * x[2], y[0] * y[1] * y[2]) <= std::numeric_limits<std::int32_t>::max(), Errc::kResources,
           "pool2d: a device counts the pixels of a batch in 31 bits");
   const auto i = [](std::int64_t v) { return static_cast<int>(v); };
-  return {static_cast<unsigned>(pixels), i(x[1]), i(x[2]), i(y[1]), i(y[2]), x[3], 1, i(s.kernel_h), i(s.kernel_w), i(s.stride_h), i(s.stride_w),
-          i(s.pad_h), i(s.pad_w)};
+  return {static_cast<unsigned>(pixels),
+          i(x[1]),
+          i(x[2]),
+          i(y[1]),
+          i(y[2]),
+          x[3],
+          1,
+          i(s.kernel_h),
+          i(s.kernel_w),
+          i(s.stride_h),
+          i(s.stride_w),
+          i(s.pad_h),
+          i(s.pad_w)};
 }
 Geometry forward_geometry(const Pool2dSpec& s, const Tensor& x, const Tensor& y) {
   return geometry(s, x.shape(), y.shape(), y.elements() / y.shape()[3]);
@@ -190,8 +203,9 @@ void with_pixels(DType dtype, Geometry z, std::initializer_list<const void*> add
 void max_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Tensor& y, Tensor& index) {
   with_pixels(x.dtype(), forward_geometry(spec, x, y), {x.data(), y.data(), index.data()},
               [&]<class T, int V>(T*, std::integral_constant<int, V>, const Geometry& z, unsigned blocks) {
-                SUTURA_LAUNCH((max_forward_kernel<T, V>), blocks, kThreads, 0, ctx.stream().stream(), z, static_cast<const T*>(x.data()),
-                              static_cast<T*>(y.data()), static_cast<std::int32_t*>(index.data()));
+                SUTURA_LAUNCH((max_forward_kernel<T, V>), blocks, kThreads, 0, ctx.stream().stream(), z,
+                              static_cast<const T*>(x.data()), static_cast<T*>(y.data()),
+                              static_cast<std::int32_t*>(index.data()));
               });
 }
 
@@ -199,15 +213,16 @@ void max_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& index
   with_pixels(grad_y.dtype(), backward_geometry(spec, grad_x, grad_y), {index.data(), grad_y.data(), grad_x.data()},
               [&]<class T, int V>(T*, std::integral_constant<int, V>, const Geometry& z, unsigned blocks) {
                 SUTURA_LAUNCH((max_backward_kernel<T, V>), blocks, kThreads, 0, ctx.stream().stream(), z,
-                              static_cast<const std::int32_t*>(index.data()), static_cast<const T*>(grad_y.data()), static_cast<T*>(grad_x.data()));
+                              static_cast<const std::int32_t*>(index.data()), static_cast<const T*>(grad_y.data()),
+                              static_cast<T*>(grad_x.data()));
               });
 }
 
 void avg_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Tensor& y) {
   with_pixels(x.dtype(), forward_geometry(spec, x, y), {x.data(), y.data()},
               [&]<class T, int V>(T*, std::integral_constant<int, V>, const Geometry& z, unsigned blocks) {
-                SUTURA_LAUNCH((avg_kernel<T, V, Direction::kForward>), blocks, kThreads, 0, ctx.stream().stream(), z, static_cast<const T*>(x.data()),
-                              static_cast<T*>(y.data()));
+                SUTURA_LAUNCH((avg_kernel<T, V, Direction::kForward>), blocks, kThreads, 0, ctx.stream().stream(), z,
+                              static_cast<const T*>(x.data()), static_cast<T*>(y.data()));
               });
 }
 
@@ -224,8 +239,9 @@ void global_avg_pool_forward(Context& ctx, const Tensor& x, Tensor& y) {
   constexpr std::int64_t kMostRecords = 65535;  // of a grid's second dimension
   with_columns(x.dtype(), channels, {x.data(), y.data()}, [&]<class T, int V>(T*, std::integral_constant<int, V>) {
     const Columns z = columns_of(positions, channels, V);
-    SUTURA_LAUNCH((global_forward_kernel<T, V>), dim3(z.tiles, static_cast<unsigned>(std::min(records, kMostRecords))), kColumnThreads, 0,
-                  ctx.stream().stream(), z, records, static_cast<const T*>(x.data()), static_cast<T*>(y.data()));
+    SUTURA_LAUNCH((global_forward_kernel<T, V>), dim3(z.tiles, static_cast<unsigned>(std::min(records, kMostRecords))),
+                  kColumnThreads, 0, ctx.stream().stream(), z, records, static_cast<const T*>(x.data()),
+                  static_cast<T*>(y.data()));
   });
 }
 
@@ -234,8 +250,8 @@ void global_avg_pool_backward(Context& ctx, const Tensor& grad_y, Tensor& grad_x
   const Shape y{x[0], 1, 1, x[3]};
   with_pixels(grad_y.dtype(), geometry({x[1], x[2]}, x, y, x[0] * x[1] * x[2]), {grad_y.data(), grad_x.data()},
               [&]<class T, int V>(T*, std::integral_constant<int, V>, const Geometry& z, unsigned blocks) {
-                SUTURA_LAUNCH((global_backward_kernel<T, V>), blocks, kThreads, 0, ctx.stream().stream(), z, static_cast<const T*>(grad_y.data()),
-                              static_cast<T*>(grad_x.data()));
+                SUTURA_LAUNCH((global_backward_kernel<T, V>), blocks, kThreads, 0, ctx.stream().stream(), z,
+                              static_cast<const T*>(grad_y.data()), static_cast<T*>(grad_x.data()));
               });
 }
 

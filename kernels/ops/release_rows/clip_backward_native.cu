@@ -5,11 +5,12 @@ namespace sutura::SUTURA_DEVICE {
 namespace {
 
 /// grad_x of clip_backward, one row a team: norm and a.g in the CPU's order, then one pass over the values.
-/// Limit: latency of the two ordered passes for few long rows, else memory (16 bytes a value read twice and 4 written). Shape: as
-/// in quantise_kernel. grad_x may be grad_y: all of a row is read before any of it is written, then each value by its own writer.
+/// Limit: latency of the two ordered passes for few long rows, else memory (8 bytes a value read, again from a cache, and 4
+/// written). Shape: as in quantise_kernel. grad_x may be grad_y: all of a row is read for the sums before any of it is written,
+/// then each value is read and written by the same thread.
 template <class Team>
-__global__ void __launch_bounds__(Team::kThreads) clip_backward_kernel(RowArguments r, const float* rows, const float* grad_y,
-                                                                       float* grad_x) {
+__global__ void __launch_bounds__(Team::kThreads)
+    clip_backward_kernel(RowArguments r, const float* rows, const float* grad_y, float* grad_x) {
   SUTURA_SHARED(typename Team::Scratch, scratch, 1);
   const Team team(scratch[0]);
   if (team.row() >= r.rows) return;  // a whole team
@@ -37,8 +38,9 @@ __global__ void __launch_bounds__(Team::kThreads) clip_backward_kernel(RowArgume
 
 void clip_backward(Context& ctx, const RowSettings& settings, const Tensor& rows, const Tensor& grad_y, Tensor& grad_x) {
   const RowArguments r = row_arguments(settings, rows);
-  SUTURA_LAUNCH_ROWS(clip_backward_kernel, ctx, r, static_cast<const float*>(rows.data()),
-                     static_cast<const float*>(grad_y.data()), static_cast<float*>(grad_x.data()));
+  launch_rows(ctx, "clip_backward_kernel", clip_backward_kernel<WarpTeam>, clip_backward_kernel<BlockTeam>, r,
+              static_cast<const float*>(rows.data()), static_cast<const float*>(grad_y.data()),
+              static_cast<float*>(grad_x.data()));
 }
 
 }  // namespace sutura::SUTURA_DEVICE

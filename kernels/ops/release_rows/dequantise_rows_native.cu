@@ -32,7 +32,8 @@ __device__ __forceinline__ Row value_of(Wire wire, double step) {
 /// Limit: memory, 3 to 6 bytes a value; the two conversions a value to and from fp64 come next. Shape: four values a thread make
 /// accesses of 4 to 16 bytes, a full line for a warp; `whole` is 0 where a pointer is not aligned for that.
 template <class Wire, class Row>
-__global__ void __launch_bounds__(kThreads) dequantise_kernel(std::int64_t n, double step, int whole, const Wire* wire, Row* rows) {
+__global__ void __launch_bounds__(kThreads)
+    dequantise_kernel(std::int64_t n, double step, int whole, const Wire* wire, Row* rows) {
   for (std::int64_t i = (static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kEach; i < n;
        i += static_cast<std::int64_t>(gridDim.x) * kThreads * kEach) {
     if (whole != 0 && i + kEach <= n) {

@@ -69,8 +69,9 @@ __device__ std::int32_t settled_draw(const Keystream& keystream, std::uint32_t b
   }
   const std::uint64_t u = word >> 1;
   int magnitude = 0;
-  while (magnitude < kThresholds && (kExactThresholds.at[magnitude].high < u ||
-                                     (kExactThresholds.at[magnitude].high == u && kExactThresholds.at[magnitude].low <= extension)))
+  while (magnitude < kThresholds &&
+         (kExactThresholds.at[magnitude].high < u ||
+          (kExactThresholds.at[magnitude].high == u && kExactThresholds.at[magnitude].low <= extension)))
     ++magnitude;
   return with_sign(magnitude, static_cast<std::uint32_t>(word));
 }

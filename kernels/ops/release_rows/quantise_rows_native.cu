@@ -29,11 +29,12 @@ __device__ __forceinline__ double squared_norm(const Team& team, const RowArgume
   return static_cast<double>(team.sum(sum));
 }
 
-/// Steps of quantise_rows for one row a team. Every row takes the same eight passes whatever it holds.
-/// Limit: latency of the one pass in fixed order (64 lanes cannot be more than 64 threads), then fp64 throughput: some 40
-/// operations a value. The row is read eight times, from the first cache for a warp's rows and from the second for longer ones;
-/// together a fraction of what the noise costs. Shape: one warp for short rows, so that a batch of small rows fills the device; a
-/// block of 512 for long ones, where 16 warps share the seven passes that need no order.
+/// Steps of quantise_rows for one row a team. Every row takes the same passes whatever it holds; all that varies is the time of a
+/// division or a root of numbers near the ends of their range.
+/// Limit: latency of the one pass in fixed order (64 lanes cannot be more than 64 threads), then fp64 throughput: six passes of
+/// four operations and a conversion a value. The row is read seven times, from the first cache for a warp's rows and from the
+/// second for longer ones. Shape: one warp for short rows, so that a batch of small rows fills the device; a block of 512 for long
+/// ones, where 16 warps share the six passes that need no order.
 template <class Team>
 __global__ void __launch_bounds__(Team::kThreads) quantise_kernel(RowArguments r, const float* rows, std::int32_t* out) {
   SUTURA_SHARED(typename Team::Scratch, scratch, 1);
@@ -74,7 +75,8 @@ __global__ void __launch_bounds__(Team::kThreads) quantise_kernel(RowArguments r
 
 void quantise_rows(Context& ctx, const RowSettings& settings, const Tensor& rows, Tensor& q) {
   const RowArguments r = row_arguments(settings, rows);
-  SUTURA_LAUNCH_ROWS(quantise_kernel, ctx, r, static_cast<const float*>(rows.data()), static_cast<std::int32_t*>(q.data()));
+  launch_rows(ctx, "quantise_kernel", quantise_kernel<WarpTeam>, quantise_kernel<BlockTeam>, r,
+              static_cast<const float*>(rows.data()), static_cast<std::int32_t*>(q.data()));
 }
 
 }  // namespace sutura::SUTURA_DEVICE

@@ -90,7 +90,8 @@ void clip_backward(Context& ctx, const RowSettings& settings, const Tensor& rows
   check_like(check, "grad_y", grad_y, DType::kFloat32, rows);
   check_like(check, "grad_x", grad_x, DType::kFloat32, rows);
   if (rows.elements() == 0) return;
-  on_backend(ctx, reference::clip_backward, reference::clip_backward, &DeviceOps::clip_backward)(ctx, settings, rows, grad_y, grad_x);
+  on_backend(ctx, reference::clip_backward, reference::clip_backward, &DeviceOps::clip_backward)(ctx, settings, rows, grad_y,
+                                                                                                 grad_x);
 }
 
 }  // namespace sutura

@@ -12,14 +12,14 @@ namespace sutura::SUTURA_DEVICE {
 namespace {
 
 constexpr unsigned kThreads = 256;
-constexpr std::int64_t kMostBlocks = 132 * 8;
+constexpr std::int64_t kMostBlocks = 132 * 5;  // those that run at once on 132 SMs
 
 struct Noise {
   ChaChaStream stream;
   std::uint32_t first_block;
-  int skip;        ///< draws of the first block that belong to earlier elements
+  int skip;  ///< draws of the first block that belong to earlier elements
   int shift;
-  int whole;       ///< 1: skip is 0 and `wire` is aligned for a store of eight values
+  int whole;  ///< 1: skip is 0 and `wire` is aligned for a store of eight values
 };
 
 /// The keystream of a release.
@@ -56,8 +56,8 @@ __device__ __forceinline__ void store_eight(Wire* to, const std::int32_t (&y)[kD
 /// are the ones that get the noise, and the work is shared out by elements however few or long the rows are.
 /// Limit: integer throughput, some 200 instructions a value (ChaCha20 1000 per block of eight, a search twelve steps of six)
 /// against 5 to 6 bytes of memory. Shape: a thread makes one keystream block, eight draws, whose searches run side by side; 256
-/// threads share one tree of 32 KiB, so that four blocks, the most that registers allow, fit the shared memory of an SM. Blocks
-/// stay for many keystream blocks each, to load the tree rarely.
+/// threads share one tree of 32 KiB, so that the four or five blocks that registers allow (62 a thread on sm_80, 48 on sm_90) fit
+/// the shared memory of an SM. Blocks stay for many keystream blocks each, to load the tree rarely.
 template <class Wire>
 __global__ void __launch_bounds__(kThreads) noise_kernel(Noise noise, std::int64_t n, const std::int32_t* q, Wire* wire) {
   SUTURA_SHARED(std::uint64_t, tree, kTreeSize);
@@ -79,8 +79,7 @@ __global__ void __launch_bounds__(kThreads) noise_kernel(Noise noise, std::int64
     } else {
       SUTURA_UNROLL
       for (int e = 0; e < kDraws; ++e)
-        if (first + e >= 0 && first + e < n)
-          wire[first + e] = static_cast<Wire>(to_wire<Wire>(q[first + e], z[e], noise.shift));
+        if (first + e >= 0 && first + e < n) wire[first + e] = static_cast<Wire>(to_wire<Wire>(q[first + e], z[e], noise.shift));
     }
   }
 }

@@ -137,23 +137,20 @@ __device__ __forceinline__ RowNorm row_norm(const Team& team, const RowArguments
   return {exact_sqrt(squared), !team.any(bad)};
 }
 
-/// Launches kernel<Team>(arguments, pointers...) with the team for rows of this length.
-#define SUTURA_LAUNCH_ROWS(kernel, ctx, arguments, ...)                                                                          \
-  do {                                                                                                                           \
-    const Stream stream_ = (ctx).stream().stream();                                                                              \
-    if ((arguments).d <= kWarpRow) {                                                                                             \
-      const auto grid_ = static_cast<unsigned>(((arguments).rows + WarpTeam::kRows - 1) / WarpTeam::kRows);                       \
-      SUTURA_LAUNCH(kernel<WarpTeam>, grid_, WarpTeam::kThreads, 0, stream_, arguments, __VA_ARGS__);                            \
-    } else {                                                                                                                     \
-      SUTURA_LAUNCH(kernel<BlockTeam>, static_cast<unsigned>((arguments).rows), BlockTeam::kThreads, 0, stream_, arguments,      \
-                    __VA_ARGS__);                                                                                                \
-    }                                                                                                                            \
-  } while (false)
-
 inline RowArguments row_arguments(const RowSettings& s, const Tensor& rows) {
   const std::int64_t d = rows.shape().row_elements();
   const auto bound = static_cast<std::uint64_t>(s.bound);
   return {row_steps::constants(s, d), rows.shape()[0], d, bound * bound, s.sign, s.fit};
+}
+
+/// Launches the instance of a kernel whose team suits rows of this length.
+template <class... P, class... A>
+void launch_rows(Context& ctx, const char* name, void (*by_warp)(RowArguments, P...), void (*by_block)(RowArguments, P...),
+                 const RowArguments& r, A... pointers) {
+  const bool warp = r.d <= kWarpRow;
+  const std::int64_t each = warp ? WarpTeam::kRows : BlockTeam::kRows;
+  launch(name, warp ? by_warp : by_block, static_cast<unsigned>((r.rows + each - 1) / each),
+         warp ? WarpTeam::kThreads : BlockTeam::kThreads, 0, ctx.stream().stream(), r, pointers...);
 }
 
 }  // namespace sutura::SUTURA_DEVICE

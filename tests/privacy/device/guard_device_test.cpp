@@ -37,8 +37,8 @@ std::vector<std::int64_t> records_of(std::int64_t n) {
 }
 
 struct Site {
-  explicit Site(const RowPlan& plan, std::uint64_t releases = 1)
-      : ledger(store_on(disk[0]), "h", {plan.budget_epsilon * static_cast<double>(releases), plan.delta}),
+  explicit Site(const RowPlan& plan)
+      : ledger(store_on(disk[0]), "h", {2 * plan.epsilon, plan.delta}),  // a few releases
         journal(store_on(disk[1]), "run"),
         guard(plan, "h", ledger, journal, NotPrivateTestNoise{7}) {}
   Disk disk[2];
@@ -85,7 +85,7 @@ TEST(RowGuardOnADevice, ChargesNothingWhenTheJournalFailsOrTheBudgetIsSpent) {
   site.disk[1].appends_until_failure = -1;
   int released = 0;
   Errc refused{};
-  for (std::uint64_t step = 1; released < 10000; ++step) {
+  for (std::uint64_t step = 1; released < 100; ++step) {
     try {
       (void)site.guard.release(ctx, rows, records_of(4), {1, step, 0, 0});
       ++released;
@@ -94,7 +94,7 @@ TEST(RowGuardOnADevice, ChargesNothingWhenTheJournalFailsOrTheBudgetIsSpent) {
       break;
     }
   }
-  EXPECT_GE(released, 1);
+  EXPECT_GE(released, 2);
   EXPECT_EQ(refused, Errc::kPrivacyBudget);
   EXPECT_EQ(site.ledger.charges(), static_cast<std::uint64_t>(released));
 }

@@ -56,7 +56,8 @@ Bytes keystream(const std::string& key, const std::string& nonce, std::uint32_t 
   for (std::size_t i = 0; i < 8; ++i) stream.key[i] = load_le<std::uint32_t>(key_bytes, 4 * i);
   for (std::size_t i = 0; i < 3; ++i) stream.nonce[i] = load_le<std::uint32_t>(nonce_bytes, 4 * i);
   Tensor out = ctx.tensor({blocks, 16}, DType::kInt32);
-  SUTURA_LAUNCH(keystream_kernel, blocks / 32, 32, 0, ctx.stream().stream(), stream, counter, static_cast<std::uint32_t*>(out.data()));
+  SUTURA_LAUNCH(keystream_kernel, blocks / 32, 32, 0, ctx.stream().stream(), stream, counter,
+                static_cast<std::uint32_t*>(out.data()));
   const Tensor host = ctx.host(std::move(out));
   return {host.bytes().begin(), host.bytes().end()};
 }

@@ -1,6 +1,6 @@
 // sutura with the host SIMT executor as its device: any study runs with `compute.PARTY.backend: native` on a machine without a
 // GPU, through the same kernels.
-#include "executor.h"
+#include "tests/simt/executor.h"
 
 int sutura_main(int argc, char** argv);  // runtime/sutura_main.cpp, its main renamed
 

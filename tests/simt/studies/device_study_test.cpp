@@ -1,7 +1,7 @@
 // Studies by YAML whose parties compute on a device, in every topology and way of taking part: the losses of the reference backend.
 #include <cmath>
 
-#include "executor.h"
+#include "tests/simt/executor.h"
 #include "tests/equivalence/split_run.h"
 
 namespace sutura {

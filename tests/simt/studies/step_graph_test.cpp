@@ -1,7 +1,7 @@
 // Steps on a device, recorded and replayed: the same bits as the same steps kernel by kernel, and nearly those of the reference.
 #include <cmath>
 
-#include "executor.h"
+#include "tests/simt/executor.h"
 #include "tests/engine/crew.h"
 
 namespace sutura {
