@@ -53,12 +53,13 @@ struct Executor::Slots {
 
 /// A step between its first turn and its update.
 struct Executor::InFlight {
-  InFlight(const Step& s, std::int64_t at) : step(s), begun(at), slots(s.parts.size()), voided(s.parts.size(), false) {}
+  InFlight(const Step& s, std::int64_t at)
+      : step(s), begun(at), slots(s.parts.size()), voided(s.parts.size(), false), spoiled(s.parts.size(), false) {}
   Step step;
   std::int64_t begun;         // Executor::now_ when it began
   std::vector<Slots> slots;   // per part
   std::vector<bool> voided;   // per part: a peer of it was lost
-  bool spoiled = false;       // a loss on a device was not finite: its gradients are among the sums, so there is no update
+  std::vector<bool> spoiled;  // per part: its loss, on a device, was not finite; its gradients are among the sums already
   bool dropped = false;       // schedule.missing_party: drop_step, and a party is missing: no update
   std::map<std::pair<std::string, std::size_t>, ParamStore> stashed;  // by segment and copy: weights of this step's forward
   double loss = 0.0;

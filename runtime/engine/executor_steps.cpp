@@ -119,15 +119,18 @@ void Executor::update(InFlight& flight) {
   for (auto& [segment, all] : copies_)
     for (std::size_t c = 0; c < all.size(); ++c) {
       if (all[c].optimizer == nullptr) continue;
-      bool took_part = false;
-      for (std::size_t p = 0; p < step.parts.size(); ++p)
-        took_part = took_part || (serves(step.parts[p]) && !flight.voided[p] && (all.size() == 1 || step.parts[p].lane == c));
+      bool took_part = false, spoiled = false;
+      for (std::size_t p = 0; p < step.parts.size(); ++p) {
+        if (!serves(step.parts[p]) || (all.size() > 1 && step.parts[p].lane != c)) continue;
+        took_part = took_part || !flight.voided[p];
+        spoiled = spoiled || flight.spoiled[p];
+      }
       if (auto stashed = flight.stashed.extract({segment, c}); !stashed.empty()) {
         Tensor grads = all[c].params.grads_on(ctx_);  // [trained]
         ctx_.copy(stashed.mapped().grads_on(ctx_), grads);
         spare_stashes_[segment].push_back(std::move(stashed.mapped()));
       }
-      if (took_part && !dropped && !flight.spoiled) take_step(segment, c, rate);
+      if (took_part && !dropped && !spoiled) take_step(segment, c, rate);
       all[c].params.zero_grads(ctx_);  // also where a lane was lost after its backward: nothing of it stays behind
     }
 }
