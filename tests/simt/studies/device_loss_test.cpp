@@ -63,7 +63,7 @@ class DeviceLoss : public SplitRun {
   /// Two sites with tails of their own or one for both; before the third step north's weights at the server grow beyond float32.
   std::map<std::string, Member> with_infinite_north(const std::string& tail, const std::function<Context(const Instance&)>& context) {
     StudyText t = study();
-    t.schedule = "{visit: together, tail: " + tail + "}";
+    t.schedule = "{visit: together, tail: " + tail + ", average: [front]}";  // at the ends of rounds, which a crew has not
     const auto data = sites();
     Crew crew(folder() / "crew", t, data);
     crew.context = context;
@@ -98,7 +98,8 @@ TEST_F(DeviceLoss, StaleStepsAreNotRecordedAndTrainAsTheReferenceDoes) {
     StudyText t = study();
     t.sites = {"north"};
     t.epochs = 3;
-    const auto data = sites();
+    std::vector<SiteData> data;
+    data.push_back(make_site("north", t.record, {16}));
     Crew crew(folder() / "crew", t, data, [](StudyConfig& s) { s.training.stale = 1; });
     crew.context = context;
     return crew.work(crew.training(3));

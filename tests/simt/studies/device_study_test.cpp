@@ -45,7 +45,10 @@ const Case kCases[] = {
     {"in_turn_hand_on", [](StudyText& t) { t.schedule = "{visit: in_turn, hand_on: [front]}"; }, {"hospital", "server"}},
     {"averages", [](StudyText& t) { t.schedule = "{visit: together, tail: per_client, average: [front, tail]}"; }, {"hospital", "server"}},
     {"best_weights",
-     [](StudyText& t) { t.training_more = ", keep: best, best_by: loss, early_stopping: {patience: 1}"; },
+     [](StudyText& t) {
+       t.data_more = ", validation_fraction: 0.2";
+       t.training_more = ", keep: best, best_by: loss, early_stopping: {patience: 1}";
+     },
      {"server"}},
     {"clipped_adamw",
      [](StudyText& t) {
