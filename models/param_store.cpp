@@ -59,6 +59,14 @@ ParamView ParamStore::view(const Context& ctx, std::size_t layer) const {
   return v;
 }
 
+void ParamStore::assign_trained(const Context& ctx, const ParamStore& from) {
+  require(trained() == from.trained(), Errc::kShapeMismatch, "weights were assigned to a segment of another size");
+  refresh(ctx);
+  Tensor to = trained_values_on(ctx);  // [trained]
+  ctx.copy(from.trained_values_on(ctx), to);
+  if (half_ && ctx.on_device()) refresh_working_copy(ctx, to, half_->copy);
+}
+
 void ParamStore::make_half(const Context& ctx) const {
   std::vector<FlatRange> copied;
   for (const ParamEntry& e : entries_)

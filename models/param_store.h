@@ -38,6 +38,8 @@ class ParamStore {
   /// What an optimizer steps, where `ctx` computes. [trained], borrowed.
   Tensor trained_values_on(const Context& ctx) const;
   Tensor grads_on(const Context& ctx) const { return grads_.on(ctx); }
+  /// The trained values of a store of the same shape, where `ctx` computes.
+  void assign_trained(const Context& ctx, const ParamStore& from);
   /// As trained_values_on(), with the bfloat16 copy if there is one: for a step on a device.
   StepTarget step_target(const Context& ctx) const;
   /// Brings what the host wrote to the device where `ctx` computes, bfloat16 copies included; nothing where nothing was written.
