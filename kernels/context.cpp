@@ -138,13 +138,17 @@ void Context::copy(const Tensor& from, Tensor& to) const {
   if (from_device && to_device) {
     r.copy_on_device(s, to.data(), from.data(), size);
   } else if (to_device) {
+    stream().note_host_access();
     r.copy_to_device(s, to.data(), from.data(), size);
   } else {
+    stream().note_host_access();
     r.copy_to_host(s, to.data(), from.data(), size);
   }
 }
 void Context::synchronise() const {
-  if (on_device()) stream().runtime().synchronise(stream().stream());
+  if (!on_device()) return;
+  stream().note_host_access();
+  stream().runtime().synchronise(stream().stream());
 }
 
 std::string Context::description() const {

@@ -163,7 +163,8 @@ float milliseconds_between(Event begin, Event end) {
   return ms;
 }
 
-void begin_capture(Stream s) { check(cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal), "graph capture"); }
+/// Relaxed: in the other modes cudaMalloc by this thread ends the capture, and an op may need a block that the arena lacks.
+void begin_capture(Stream s) { check(cudaStreamBeginCapture(s, cudaStreamCaptureModeRelaxed), "graph capture"); }
 GraphExec* end_capture(Stream s) {
   cudaGraph_t graph = nullptr;
   check(cudaStreamEndCapture(s, &graph), "graph capture");

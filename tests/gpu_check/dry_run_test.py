@@ -69,7 +69,25 @@ class DryRun(unittest.TestCase):
                 done = gpu_check("--programs", BIN, "--out", folder, SUTURA_REQUIRE_GPU=required)
                 self.assertEqual(done.returncode, status, done.stdout)
                 self.assertIn("no GPU here: nothing was measured", done.stdout)
+                self.assertEqual(len(done.stdout.splitlines()), 1, done.stdout)
             self.assertEqual(list(pathlib.Path(folder).iterdir()), [])
+
+    def test_op_tests_are_counted_over_their_shards_and_a_shard_without_a_test_fails(self):
+        with tempfile.TemporaryDirectory() as folder:
+            def program(name, text):
+                path = pathlib.Path(folder) / name
+                path.write_text("#!/bin/sh\n" + text)
+                path.chmod(path.stat().st_mode | stat.S_IXUSR)
+            program("sutura-gpu-bench", "[ $1 = device ] && echo '{\"key\": \"device.description\", \"value\": \"planted, sm_90\"}'\nexit 0\n")
+            program("parity_test", "[ $SUTURA_REQUIRE_GPU = 1 ] && echo '[  PASSED  ] 3 tests.'\n")
+            program("device_ops_test", "echo '[  PASSED  ] 5 tests.'\n")
+            program("compute-sanitizer", "[ $2 = memcheck ] && echo '[  PASSED  ] 2 tests.'\nexit 0\n")
+            done = gpu_check("--programs", folder, "--out", folder, PATH=folder + ":" + os.environ["PATH"])
+            text = (pathlib.Path(folder) / "gpu_planted.md").read_text(encoding="utf-8")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("| tests | 8 tests passed", text)
+        self.assertIn("| memcheck | 16 tests passed", text)
+        self.assertIn("| racecheck | FAILED: 0 tests passed", text)
 
     def test_a_dry_run_does_not_write_into_the_results(self):
         self.assertEqual(gpu_check("--simt", "--programs", BIN).returncode, 2)
