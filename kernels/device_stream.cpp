@@ -27,6 +27,7 @@ DeviceStream::~DeviceStream() {
     block.arena->stream_ = nullptr;
     runtime_.release(memory);
   }
+  for (const auto& [memory, bytes] : pinned_) runtime_.release_pinned(memory);
   runtime_.destroy_stream(stream_);
 }
 
@@ -54,6 +55,21 @@ void DeviceStream::give(void* memory) noexcept {
   const Block& block = blocks_.at(memory);
   block.arena->kept_[block.bytes].push_back(memory);
 }
+
+void* DeviceStream::take_pinned(std::size_t bytes) {
+  const std::size_t size = rounded(bytes);
+  std::vector<void*>& kept = kept_pinned_[size];
+  if (!kept.empty()) {
+    void* memory = kept.back();
+    kept.pop_back();
+    return memory;
+  }
+  void* memory = runtime_.allocate_pinned(size);
+  pinned_.emplace(memory, size);
+  return memory;
+}
+
+void DeviceStream::give_pinned(void* memory) noexcept { kept_pinned_[pinned_.at(memory)].push_back(memory); }
 
 void DeviceStream::free_kept(Arena& arena) {
   runtime_.synchronise(stream_);

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <unordered_map>
@@ -31,6 +32,15 @@ class DeviceStream {
   /// Device memory. Errors: kResources when the device has no more, after every kept block was given back to it.
   void* take(std::size_t bytes);
   void give(void* memory) noexcept;
+  /// Pinned host memory, kept for the next taker too (making it takes the driver long). A block may be handed out again at
+  /// once: whoever gives one back has waited for the copies that use it. Errors: kResources.
+  void* take_pinned(std::size_t bytes);
+  void give_pinned(void* memory) noexcept;
+
+  /// Counts how often work on this stream and host memory that is not pinned met (a value read, a tensor copied, a wait): what
+  /// does that cannot be recorded.
+  std::uint64_t host_accesses() const { return host_accesses_; }
+  void note_host_access() { ++host_accesses_; }
 
   /// At most one: a Context has one backend.
   void attach(std::unique_ptr<StreamAttachment> attachment) { attachment_ = std::move(attachment); }
@@ -54,6 +64,9 @@ class DeviceStream {
   const DeviceRuntime& runtime_;
   Stream stream_;
   std::unordered_map<void*, Block> blocks_;
+  std::unordered_map<void*, std::size_t> pinned_;            // all pinned blocks and their sizes
+  std::map<std::size_t, std::vector<void*>> kept_pinned_;  // by size
+  std::uint64_t host_accesses_ = 0;
   std::unique_ptr<Arena> own_;
   Arena* entered_;
   std::unique_ptr<StreamAttachment> attachment_;

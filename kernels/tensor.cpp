@@ -14,7 +14,7 @@ namespace sutura {
 void Tensor::Free::operator()(void* p) const {
   switch (kind) {
     case Kind::kHost: return std::free(p);
-    case Kind::kPinned: return stream->runtime().release_pinned(p);
+    case Kind::kPinned: return stream->give_pinned(p);
     case Kind::kDevice: return stream->give(p);
   }
 }
@@ -91,8 +91,7 @@ Tensor Tensor::pinned(std::shared_ptr<DeviceStream> stream, const Shape& shape, 
   t.shape_ = shape;
   t.dtype_ = dtype;
   t.stream_ = std::move(stream);
-  t.owned_ = std::unique_ptr<void, Free>(t.stream_->runtime().allocate_pinned(std::max<std::size_t>(t.bytes_size(), 1)),
-                                         Free(Free::Kind::kPinned, t.stream_.get()));
+  t.owned_ = std::unique_ptr<void, Free>(t.stream_->take_pinned(t.bytes_size()), Free(Free::Kind::kPinned, t.stream_.get()));
   t.data_ = t.owned_.get();
   return t;
 }
@@ -140,6 +139,7 @@ void Tensor::copy_to(Tensor& host) const {
     std::memcpy(host.data_, data_, bytes_size());
     return;
   }
+  stream_->note_host_access();
   stream_->runtime().copy_to_host(stream_->stream(), host.data_, data_, bytes_size());
   stream_->runtime().synchronise(stream_->stream());
 }

@@ -9,6 +9,8 @@
 
 namespace sutura {
 
+class DrawWords;
+
 enum class Mode { kTrain, kEvaluate };
 /// Whether backward must produce the gradient of its input.
 enum class InputGrad { kNeeded, kNotNeeded };
@@ -21,6 +23,7 @@ struct Pass {
   std::uint64_t step = 0;
   std::uint32_t lane = 0;         ///< index of the client within the step
   std::uint32_t micro_batch = 0;  ///< index of the micro-batch of that client
+  DrawWords* draws = nullptr;     ///< on a device: whose words random draws begin with; nullptr: each draw copies its own there
 };
 
 /// How a parameter starts. Fan-in uniform is U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for linear and

@@ -31,13 +31,15 @@ class ParamStore {
 
   /// A layer's parameters and gradients where `ctx` computes, refresh()ed.
   ParamView view(const Context& ctx, std::size_t layer) const;
-  Tensor& values() { return values_.host(); }               // [total]
-  const Tensor& values() const { return values_.host(); }   // [total]
-  Tensor& grads() { return grads_.host(); }                 // [trained]
-  const Tensor& grads() const { return grads_.host(); }     // [trained]
+  Tensor& values() { return values_.host(); }              // [total]
+  const Tensor& values() const { return values_.host(); }  // [total]
+  Tensor& grads() { return grads_.host(); }                // [trained]
+  const Tensor& grads() const { return grads_.host(); }    // [trained]
   /// What an optimizer steps, where `ctx` computes. [trained], borrowed.
   Tensor trained_values_on(const Context& ctx) const;
   Tensor grads_on(const Context& ctx) const { return grads_.on(ctx); }
+  /// The trained values of a store of the same shape, where `ctx` computes.
+  void assign_trained(const Context& ctx, const ParamStore& from);
   /// As trained_values_on(), with the bfloat16 copy if there is one: for a step on a device.
   StepTarget step_target(const Context& ctx) const;
   /// Brings what the host wrote to the device where `ctx` computes, bfloat16 copies included; nothing where nothing was written.

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "kernels/ops/dropout/dropout.h"
+#include "models/draw_words.h"
 #include "models/layers/option_reader.h"
 
 namespace sutura {
@@ -15,7 +16,10 @@ Tensor Dropout::do_forward(Context& ctx, const ParamView&, Tensor x, Saved& save
   const std::string stream = "dropout:" + name() + ":" + std::to_string(pass.lane) + ":" + std::to_string(pass.micro_batch);
   Tensor y = ctx.tensor(x.shape(), x.dtype());
   Tensor mask = ctx.tensor(x.shape(), DType::kUint8);
-  dropout_forward(ctx, rate_, {pass.seed, stream, pass.step}, x, y, mask);
+  if (pass.draws != nullptr)
+    dropout_forward(ctx, rate_, pass.draws->words(ctx, pass.seed, stream, pass.step), x, y, mask);
+  else
+    dropout_forward(ctx, rate_, {pass.seed, stream, pass.step}, x, y, mask);
   saved.tensors.push_back(std::move(mask));
   return y;
 }

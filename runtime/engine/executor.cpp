@@ -32,6 +32,10 @@ Executor::Executor(const PartySetup& setup, Context& ctx)
       active_(setup.plan.lanes.size(), true),
       missing_(setup.plan.topology.parties.size(), false) {
   make_copies(setup_.study.seed);
+  if (!ctx_.on_device()) return;
+  host_.emplace(Backend::kReference);
+  staging_ = std::make_unique<Staging>(ctx_);
+  if (may_record()) graphs_ = std::make_unique<StepGraphs>(ctx_);
 }
 
 Executor::~Executor() = default;
@@ -57,6 +61,7 @@ void Executor::restart(std::uint64_t variant) {
   make_copies(setup_.study.seed + 1 + variant);
   residuals_.clear();
   means_.clear();
+  if (graphs_ != nullptr) graphs_->clear();
 }
 
 void Executor::permute_stored_labels(std::uint64_t variant) {
@@ -79,6 +84,7 @@ void Executor::adopt(const std::string& segment, const Tensor& values) {
   copy.params = setup_.segments.networks[setup_.segments.index(segment)].make_params(setup_.study.seed);
   require(values.elements() == copy.params.total(), Errc::kProtocol, "delivered weights of " + segment + " have another size");
   std::ranges::copy(values.f32(), copy.params.values().f32().begin());
+  if (graphs_ != nullptr) graphs_->clear();
   copies_[segment].clear();
   copies_[segment].push_back(std::move(copy));
 }
@@ -133,8 +139,8 @@ void Executor::load(int node, Work& w) {
 }
 
 /// The value that a route brings to its end: of its edge where it came in, else of its node.
-const Tensor& Executor::input(int node, int route, Slots& slots) const {
-  for (const auto& [edge, value] : slots.received)
+Tensor& Executor::input(int node, int route, Slots& slots) const {
+  for (auto& [edge, value] : slots.received)
     if (setup_.plan.edges[static_cast<std::size_t>(edge)].route == route) return value;
   return slots.value(node);
 }
@@ -148,7 +154,7 @@ void Executor::forward(int node, Work& w) {
   const Tensor& x = input(setup_.plan.wiring[at].inputs[0], setup_.plan.wiring[at].routes[0], slots);
   // A segment through which no gradient flows keeps nothing for backward and runs as in evaluation.
   const bool train = w.step().purpose == Purpose::kTrain && setup_.plan.needs_gradient[at];
-  const Pass pass{train ? Mode::kTrain : Mode::kEvaluate, setup_.study.seed, w.step().id, part.lane, part.micro_batch};
+  const Pass pass{train ? Mode::kTrain : Mode::kEvaluate, setup_.study.seed, w.step().id, part.lane, part.micro_batch, w.draws};
   if (train) stash(config.segment, w);
   SegmentCopy& copy = copies(config.segment)[copy_index(config.segment, part.lane)];
   slots.values[node] = net.forward(ctx_, copy.params, Tensor::borrow(x), slots.saved[node], pass);
@@ -167,10 +173,12 @@ void Executor::backward(int node, Work& w) {
 
 void Executor::add_gradient(int node, int consumer, Tensor grad, Slots& slots) {
   Tensor& sum = slots.grads[{node, consumer}];
-  if (sum.defined())
-    add(ctx_, sum, grad, sum);
-  else
+  if (!sum.defined()) {
     sum = std::move(grad);
+    return;
+  }
+  sum = ctx_.here(std::move(sum));
+  add(ctx_, sum, ctx_.here(std::move(grad)), sum);
 }
 
 Tensor Executor::summed_gradient(int node, Slots& slots) {
@@ -209,26 +217,33 @@ void Executor::split(int node, Slots& slots) {
 }
 
 void Executor::loss_and_gradient(int node, Work& w) {
-  const Step& step = w.step();
-  const Part& part = w.part();
   Slots& slots = w.slots();
   const Wiring& wiring = setup_.plan.wiring[static_cast<std::size_t>(node)];
-  const Tensor outputs = cast(ctx_, input(wiring.inputs[0], wiring.routes[0], slots), DType::kFloat32);  // [n, outputs]
+  const Tensor& made = input(wiring.inputs[0], wiring.routes[0], slots);
+  const Tensor outputs = made.dtype() == DType::kFloat32 ? Tensor::borrow(made) : cast(ctx_, made, DType::kFloat32);  // [n, outputs]
   const Tensor& labels = input(wiring.labels, wiring.label_route, slots);                                // [n]
-  Tensor grad(outputs.shape());
-  const double loss = loss_->evaluate(ctx_, outputs, labels, 1.0 / static_cast<double>(step.records), grad);
+  const double scale = 1.0 / static_cast<double>(w.step().records);
+  Tensor grad = ctx_.tensor(outputs.shape());
+  if (ctx_.on_device()) {
+    loss_on_device(outputs, labels, scale, grad, w);
+  } else {
+    const double loss = loss_->evaluate(ctx_, outputs, labels, scale, grad);
+    const bool finite = std::isfinite(loss) && std::ranges::all_of(outputs.f32(), [](float v) { return std::isfinite(v); });
+    judge_loss(w, loss, finite ? Finite::kYes : Finite::kNo, outputs, labels);
+  }
+  if (w.step().purpose == Purpose::kTrain) add_gradient(wiring.inputs[0], node, std::move(grad), slots);
+}
+
+/// Books the loss of a part and, in a pass without training, its scores; all on the host.
+void Executor::judge_loss(const Work& w, double loss, Finite finite, const Tensor& outputs, const Tensor& labels) {
   // Caught here, where it still has one origin: a step later it is in everybody's weights.
-  const bool finite = std::isfinite(loss) && std::ranges::all_of(outputs.f32(), [](float v) { return std::isfinite(v); });
-  if (!finite)
+  if (finite == Finite::kNo)
     throw PeerLost(Errc::kDetector,
                    "the loss of a micro-batch is not finite: its activations are too large, or the training "
                    "diverges (a smaller training.learning_rate may help)");
   w.flight.loss += loss;
-  if (step.purpose == Purpose::kTrain) {
-    add_gradient(wiring.inputs[0], node, std::move(grad), slots);
-    return;
-  }
-  Scores& s = scores_[{part.lane, step.split}];
+  if (w.step().purpose == Purpose::kTrain) return;
+  Scores& s = scores_[{w.part().lane, w.step().split}];
   const Tensor values = loss_->scores(outputs);
   s.values.insert(s.values.end(), values.f32().begin(), values.f32().end());
   for (std::int64_t i = 0; i < labels.elements(); ++i)

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,10 @@ struct Instance {
 };
 
 class PeerLost;
+class StepGraphs;
+class Staging;
+struct Span;
+struct SlotName;
 
 /// The run ends for everybody by a rule of the study. The text names the rule and the party, and every party may read it.
 class RunEnded : public Error {
@@ -58,6 +63,9 @@ struct StepResult {
   bool ended() const { return index >= 0; }
 };
 
+/// Whether a party that computes on a device records its steps and replays them (StepGraphs), or launches every kernel every time.
+enum class Recording { kOn, kOff };
+
 /// Where between steps parties exchange messages.
 enum class Between { kRoundStart, kTurnStart, kTurnEnd, kSpread, kAverageIn, kAverageOut, kFigure, kReport, kDelivery, kAdmission };
 
@@ -77,6 +85,7 @@ struct PartySetup {
   /// on. Everybody else waits as long as the link says that the peer lives.
   std::chrono::milliseconds silence{600000};
   Decisions* decisions = nullptr;  ///< where departures are recorded, or repeated from
+  Recording recording = Recording::kOn;
 };
 
 /// Runs a party's straight-line programs, one step at a time: turn by turn, and inside a turn micro-batch by micro-batch
@@ -156,6 +165,8 @@ class Executor {
   std::map<std::string, Tensor> snapshot();
   const PartySetup& setup() const { return setup_; }
   Context& context() { return ctx_; }
+  /// Pieces of steps that were replayed instead of launched kernel by kernel.
+  std::int64_t replays() const;
   /// Scores of the no-data rule on the records of the last local evaluation pass over the test split.
   const std::vector<float>& rule_scores() const { return rule_scores_; }
 
@@ -169,6 +180,7 @@ class Executor {
   void carry_out(const Instruction& i, Work& w);
   StepResult end(InFlight& flight);
   void update(InFlight& flight);
+  void take_step(const std::string& segment, std::size_t copy, double rate);
   bool serves(const Part& part) const { return setup_.self.lane < 0 || setup_.self.lane == static_cast<int>(part.lane); }
   std::size_t copy_index(const std::string& segment, std::uint32_t lane);
   ParamStore& params_of(const std::string& segment, Work& w);
@@ -196,15 +208,35 @@ class Executor {
   void loss_and_gradient(int node, Work& w);
   void add_gradient(int node, int consumer, Tensor grad, Slots& slots);
   Tensor summed_gradient(int node, Slots& slots);
-  const Tensor& input(int node, int route, Slots& slots) const;
+  Tensor& input(int node, int route, Slots& slots) const;
+  enum class Finite : std::uint8_t { kNo, kYes };
+  void judge_loss(const Work& w, double loss, Finite finite, const Tensor& outputs, const Tensor& labels);
+  // executor_device.cpp: computation on a device, piece by piece
+  void begin_recording(InFlight& flight);
+  void end_recording(InFlight& flight);
+  void run_span(std::size_t turn, std::size_t begin, std::size_t end, Work& w);
+  void bring_parameters(const Instruction& i, Work& w);
+  void bring_inputs(const Instruction& i, Span& span, Work& w);
+  void bring(Tensor& t, const SlotName& name, Span& span, Work& w);
+  Tensor bring(ByteSpan bytes, const Shape& shape, DType dtype, const SlotName& name, Span& span, Work& w);
+  void decode_raw(Work& w);
+  static void remember(Span& span, Slots& slots);
+  static void recall(const Span& span, Slots& slots);
+  void encode_sends(std::size_t turn, std::size_t end, Work& w);
+  Tensor fetched(const Tensor& t);
+  void loss_on_device(const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, Work& w);
+  void read_loss(Work& w);
+  bool may_record() const;
   // executor_wire.cpp: what touches messages
   void fit(const Instruction& i, Work& w);
   void release(const Instruction& i, Work& w);
   void send(const Instruction& i, Work& w);
+  Tensor& received_on_host(int edge, Work& w);
   std::vector<WireTensor> clear_payload(const Instruction& i, const Edge& edge, Work& w);
   void receive(const Instruction& i, Work& w);
   Message take(const Edge& edge, Leg leg, const Work& w);
-  Tensor read_value(const Message& m, const Edge& edge, Leg leg, const Work& w);
+  void check_message(const Message& m, const Edge& edge, Leg leg, const Work& w) const;
+  Tensor decoded(Context& ctx, const Edge& edge, Leg leg, std::vector<Tensor> tensors) const;
   void store(const Instruction& i, Work& w);
   void fetch(const Instruction& i, Work& w);
   /// Numbers of the part's records in this party's ledger: rows of its own file, whatever the split; where there is no
@@ -215,6 +247,10 @@ class Executor {
 
   PartySetup setup_;
   Context& ctx_;
+  std::optional<Context> host_;  // where ctx_ is a device: for what is computed on the host all the same
+  Context& on_host() { return host_ ? *host_ : ctx_; }
+  std::unique_ptr<Staging> staging_;    // on a device
+  std::unique_ptr<StepGraphs> graphs_;  // on a device, where steps are recorded
   std::unique_ptr<Loss> loss_;
   std::map<std::string, std::vector<SegmentCopy>> copies_;
   std::map<std::pair<std::uint32_t, Split>, Scores> scores_;

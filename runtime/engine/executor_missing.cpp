@@ -89,6 +89,7 @@ void Executor::lose(const Instruction& i, Work& w, const PeerLost& lost) {
   const Plan& plan = setup_.plan;
   const bool to_peer = i.op == OpCode::kSend || i.op == OpCode::kReceive;
   const int peer = to_peer ? peer_party(edge_of(i)) : plan.many_party;
+  if (i.op == OpCode::kLoss && ctx_.on_device()) w.flight.spoiled[w.index] = true;  // its backward came before the loss was seen
   // Clients have one peer and need it.
   if (peer < 0 || role_of(setup_.self.party) != Role::kServer) throw;
   if (peer == plan.many_party) {

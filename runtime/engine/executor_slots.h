@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "runtime/engine/executor.h"
+#include "runtime/engine/step_graph.h"
 
 namespace sutura {
 
@@ -16,8 +17,14 @@ class PeerLost : public Error {
 /// Sends, or throws PeerLost: for whatever reason this peer cannot be reached, it is that peer's end alone.
 void send_or_lose(Channel& channel, Message&& message, Deadline deadline, const std::string& what);
 
-/// Values of one micro-batch, by node.
+/// Values of one micro-batch, by node. What loads and messages bring lies on the host until computation takes it; what is
+/// computed lies where the context computes.
 struct Executor::Slots {
+  /// A message's tensors: as they came, then on the device.
+  struct Raw {
+    std::vector<WireTensor> wire;
+    std::vector<Tensor> tensors;
+  };
   std::map<int, Tensor> values;    // of nodes that ran here
   std::map<int, Tensor> received;  // by edge: a node may reach this party on several edges, each with its own noise
   /// By (node, consumer): each route carries its own gradient, and where a node has several consumers, theirs are summed in
@@ -26,6 +33,11 @@ struct Executor::Slots {
   std::map<int, Saved> saved;
   std::map<int, Tensor> winners;                    // max joins: index of the winning input
   std::map<std::pair<int, Leg>, Tensor> released;   // guarded wire values, by edge and leg
+  // At a party that computes on a device:
+  std::map<std::pair<int, Leg>, Raw> raw;                       // checked messages whose values are not decoded yet
+  std::map<std::pair<int, Leg>, std::vector<Tensor>> encoded;   // pinned: what SEND takes, made with the values
+  Tensor labels;                                                // of the loss, on the host
+  Tensor loss, outputs;                                         // pinned: what the loss left for the host
 
   Tensor& value(int node) {
     const auto it = values.find(node);
@@ -41,20 +53,26 @@ struct Executor::Slots {
 
 /// A step between its first turn and its update.
 struct Executor::InFlight {
-  InFlight(const Step& s, std::int64_t at) : step(s), begun(at), slots(s.parts.size()), voided(s.parts.size(), false) {}
+  InFlight(const Step& s, std::int64_t at)
+      : step(s), begun(at), slots(s.parts.size()), voided(s.parts.size(), false), spoiled(s.parts.size(), false) {}
   Step step;
   std::int64_t begun;         // Executor::now_ when it began
   std::vector<Slots> slots;   // per part
   std::vector<bool> voided;   // per part: a peer of it was lost
+  std::vector<bool> spoiled;  // per part: its loss, on a device, was not finite; its gradients are among the sums already
   bool dropped = false;       // schedule.missing_party: drop_step, and a party is missing: no update
   std::map<std::pair<std::string, std::size_t>, ParamStore> stashed;  // by segment and copy: weights of this step's forward
   double loss = 0.0;
+  StepGraphs::Kind* kind = nullptr;  // at a party that records its steps
+  StepGraphs::Manner manner = StepGraphs::Manner::kEager;
+  std::vector<bool> active_at_start;  // per part
 };
 
 /// One part of a step in flight: what an instruction works on.
 struct Executor::Work {
   InFlight& flight;
   std::size_t index;  // of the part in the step; the tag of its messages
+  DrawWords* draws = nullptr;  // of the span that runs, on a device
   const Step& step() const { return flight.step; }
   const Part& part() const { return flight.step.parts[index]; }
   Slots& slots() { return flight.slots[index]; }

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 
 #include "runtime/engine/executor_slots.h"
 
@@ -11,6 +10,10 @@ RateSettings rate_settings(const TrainingConfig& t) {
   return {t.learning_rate, t.rate_schedule, t.warmup_fraction, t.step_epochs, t.step_factor};
 }
 
+bool is_computed(OpCode op) {
+  return op == OpCode::kForward || op == OpCode::kJoin || op == OpCode::kLoss || op == OpCode::kBackward || op == OpCode::kSplit;
+}
+
 std::int64_t stale_of(const StudyConfig& study, Purpose purpose) { return purpose == Purpose::kTrain ? study.training.stale : 0; }
 
 }  // namespace
@@ -19,6 +22,7 @@ StepResult Executor::run(const Step& step) {
   require(in_flight_.empty() || step.purpose == Purpose::kTrain, Errc::kInternal,
           "a pass was begun while training steps were in flight");
   in_flight_.push_back(std::make_unique<InFlight>(step, now_));
+  begin_recording(*in_flight_.back());
   return advance();
 }
 
@@ -67,10 +71,17 @@ void Executor::run_turn(InFlight& flight, std::size_t turn) {
       place_.part = static_cast<int>(p);
       place_.instruction = static_cast<int>(n);
       try {
+        if (ctx_.on_device() && !w.is_void() && is_computed(instructions[n].op)) {
+          std::size_t end = n + 1;
+          while (end < instructions.size() && is_computed(instructions[end].op)) ++end;
+          run_span(turn, n, end, w);
+          n = end - 1;
+          continue;
+        }
         repeat_departure(instructions[n], w);
         carry_out(instructions[n], w);
       } catch (const PeerLost& lost) {
-        lose(instructions[n], w, lost);
+        lose(instructions[static_cast<std::size_t>(place_.instruction)], w, lost);
       }
     }
   }
@@ -93,6 +104,7 @@ StepResult Executor::end(InFlight& flight) {
   for (std::size_t p = 0; p < flight.step.parts.size(); ++p)
     if (serves(flight.step.parts[p]) && !flight.voided[p]) r.records += flight.step.parts[p].count;
   if (flight.step.purpose == Purpose::kTrain) update(flight);
+  end_recording(flight);
   return r;
 }
 
@@ -107,14 +119,18 @@ void Executor::update(InFlight& flight) {
   for (auto& [segment, all] : copies_)
     for (std::size_t c = 0; c < all.size(); ++c) {
       if (all[c].optimizer == nullptr) continue;
-      bool took_part = false;
-      for (std::size_t p = 0; p < step.parts.size(); ++p)
-        took_part = took_part || (serves(step.parts[p]) && !flight.voided[p] && (all.size() == 1 || step.parts[p].lane == c));
+      bool took_part = false, spoiled = false;
+      for (std::size_t p = 0; p < step.parts.size(); ++p) {
+        if (!serves(step.parts[p]) || (all.size() > 1 && step.parts[p].lane != c)) continue;
+        took_part = took_part || !flight.voided[p];
+        spoiled = spoiled || flight.spoiled[p];
+      }
       if (auto stashed = flight.stashed.extract({segment, c}); !stashed.empty()) {
-        std::memcpy(all[c].params.grads().data(), stashed.mapped().grads().data(), all[c].params.grads().bytes_size());
+        Tensor grads = all[c].params.grads_on(ctx_);  // [trained]
+        ctx_.copy(stashed.mapped().grads_on(ctx_), grads);
         spare_stashes_[segment].push_back(std::move(stashed.mapped()));
       }
-      if (took_part && !dropped) all[c].optimizer->step(ctx_, all[c].params, rate);
+      if (took_part && !dropped && !spoiled) take_step(segment, c, rate);
       all[c].params.zero_grads(ctx_);  // also where a lane was lost after its backward: nothing of it stays behind
     }
 }
@@ -137,7 +153,7 @@ void Executor::stash(const std::string& segment, Work& w) {
     kept = std::move(spare.back());
     spare.pop_back();
   }
-  std::memcpy(kept.values().data(), copy.params.values().data(), static_cast<std::size_t>(copy.params.trained()) * sizeof(float));
+  kept.assign_trained(ctx_, copy.params);
   kept.zero_grads(ctx_);
   w.flight.stashed.emplace(key, std::move(kept));
 }

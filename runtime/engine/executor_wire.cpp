@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <variant>
 
@@ -16,14 +15,8 @@ void scale_by(Tensor& t, double factor) {
   for (float& v : t.f32()) v = static_cast<float>(v * factor);
 }
 
-/// Unguarded numbers have no norm to check against; beyond this one message could still ruin everybody's weights (its square
-/// is what an optimizer accumulates).
-bool within_bounds(const Tensor& value) {
-  constexpr float kLargest = 1e6f;
-  const auto small = [](float v) { return std::abs(v) <= kLargest; };
-  if (value.dtype() == DType::kFloat32) return std::ranges::all_of(value.f32(), small);
-  if (value.dtype() != DType::kBfloat16) return true;
-  return std::ranges::all_of(value.as<bf16>(), [&](bf16 v) { return small(to_float(v)); });
+bool is_guarded(const Edge& edge, Leg leg) {
+  return (leg == Leg::kForward ? edge.activation_guard : edge.gradient_guard) != GuardKind::kNone;
 }
 
 void check_labels(const Tensor& labels, std::int64_t classes) {
@@ -62,14 +55,20 @@ void Executor::release(const Instruction& i, Work& w) {
   const Part& part = w.part();
   Slots& slots = w.slots();
   const int consumer = edge_of(i).to;
-  Tensor rows = cast(ctx_, i.leg == Leg::kForward ? slots.value(i.node) : slots.gradient(i.node, consumer), DType::kFloat32);
-  // Gradient rows are those of each record's own loss, so that the clip norm does not depend on the batch size.
-  if (i.leg == Leg::kBackward) scale_by(rows, static_cast<double>(step.records));
+  Tensor rows = cast(ctx_, ctx_.here(Tensor::borrow(i.leg == Leg::kForward ? slots.value(i.node) : slots.gradient(i.node, consumer))),
+                     DType::kFloat32);
+  // Gradient rows are those of each record's own loss, so that the clip norm does not depend on the batch size. Scaled on
+  // the host, the same on every backend: a release may not depend on who computed it.
+  if (i.leg == Leg::kBackward) {
+    rows = ctx_.host(std::move(rows));
+    scale_by(rows, static_cast<double>(step.records));
+    rows = ctx_.here(std::move(rows));
+  }
   // A party that serves all lanes releases for each of them: lane and leg together keep the noise of two rows apart.
   const std::uint32_t lane = setup_.self.lane < 0 ? part.lane : 0;
   const ReleaseKey key{static_cast<std::uint16_t>(i.edge), step.id, part.micro_batch,
                        lane << 2 | static_cast<std::uint32_t>(i.leg)};
-  slots.released[{i.edge, i.leg}] = setup_.guard->release(ctx_, rows, people_of(step, part), key);
+  slots.released[{i.edge, i.leg}] = ctx_.host(setup_.guard->release(ctx_, rows, people_of(step, part), key));
 }
 
 void Executor::send(const Instruction& i, Work& w) {
@@ -90,18 +89,25 @@ void Executor::send(const Instruction& i, Work& w) {
 }
 
 std::vector<WireTensor> Executor::clear_payload(const Instruction& i, const Edge& edge, Work& w) {
+  const auto ready = w.slots().encoded.find({i.edge, i.leg});
+  if (ready != w.slots().encoded.end()) ctx_.synchronise();
   const Tensor& value = i.leg == Leg::kForward ? w.slots().value(i.node) : w.slots().gradient(i.node, edge.to);
   if (edge.labels) {
     std::vector<WireTensor> labels;
-    labels.push_back(to_wire(value));
+    labels.push_back(to_wire(ctx_.host(Tensor::borrow(value))));
     return labels;
   }
   const WireConfig& wire = setup_.study.wire;
-  if (i.leg == Leg::kForward) return encode_values(ctx_, wire.activation, value);
-  if (wire.gradient != Codec::kInt8) return encode_values(ctx_, wire.gradient, value);
+  const bool keeps_rounding = i.leg == Leg::kBackward && wire.gradient == Codec::kInt8;
+  if (!keeps_rounding) {
+    if (ready != w.slots().encoded.end()) return to_wire(ready->second);
+    return encode_values(ctx_, i.leg == Leg::kForward ? wire.activation : wire.gradient, ctx_.here(Tensor::borrow(value)));
+  }
+  // Residuals belong to records, in file order: they stay on the host, and so does this rounding.
   const std::uint32_t lane = w.part().lane;
-  const Tensor gradient = cast(ctx_, value, DType::kFloat32);
-  return residuals_[{i.edge, lane}].encode(ctx_, gradient, setup_.planner.records(w.step(), w.part()),
+  const Tensor gradient = ready != w.slots().encoded.end() ? Tensor::borrow(ready->second.at(0))
+                                                           : cast(on_host(), ctx_.host(Tensor::borrow(value)), DType::kFloat32);
+  return residuals_[{i.edge, lane}].encode(on_host(), gradient, setup_.planner.records(w.step(), w.part()),
                                            setup_.planner.sizes()[lane].train);
 }
 
@@ -125,62 +131,87 @@ Message Executor::take(const Edge& edge, Leg leg, const Work& w) {
   throw PeerLost(Errc::kNetwork, text);
 }
 
-/// The checked value of a message: released rows are still to be decoded.
-Tensor Executor::read_value(const Message& m, const Edge& edge, Leg leg, const Work& w) {
-  const bool guarded = (leg == Leg::kForward ? edge.activation_guard : edge.gradient_guard) != GuardKind::kNone;
+/// Refuses what the plan does not allow in this message, before anything is made of it.
+void Executor::check_message(const Message& m, const Edge& edge, Leg leg, const Work& w) const {
   const bool regression = setup_.study.training.loss == LossKind::kMeanSquaredError;
   const Codec codec = leg == Leg::kForward ? setup_.study.wire.activation : setup_.study.wire.gradient;
   const std::string what = "a message of " + edge.text;
   try {
     for (const WireTensor& t : m.tensors) require(all_finite(t), Errc::kProtocol, what + " holds NaN or infinity");
-    Tensor value;
-    if (edge.labels || guarded) {
+    if (edge.labels || is_guarded(edge, leg)) {
       require(m.tensors.size() == 1, Errc::kProtocol, what + " has another number of tensors");
       const DType labels = regression ? DType::kFloat32 : DType::kInt32;
       expect(m.tensors[0], edge.labels ? labels : setup_.study.privacy.wire,
              edge.labels ? Shape{w.part().count} : edge.row.with_batch(w.part().count));
-      value = to_tensor(m.tensors[0]);
-    } else {
-      value = decode_values(ctx_, codec, m.tensors, edge.row.with_batch(w.part().count), what);
+      return;
     }
-    require(edge.labels || within_bounds(value), Errc::kProtocol, what + " holds a number beyond a million");
-    return value;
+    check_values(codec, m.tensors, edge.row.with_batch(w.part().count), what);
+    require(within_bounds(codec, m.tensors), Errc::kProtocol, what + " holds a number beyond a million");
   } catch (const Error& e) {
     throw PeerLost(e.code(), std::string(e.what()) + " (" + edge.text + ")");
   }
 }
 
+/// The values of a checked message whose tensors lie where `ctx` computes; gradients as float32.
+Tensor Executor::decoded(Context& ctx, const Edge& edge, Leg leg, std::vector<Tensor> tensors) const {
+  const Codec codec = leg == Leg::kForward ? setup_.study.wire.activation : setup_.study.wire.gradient;
+  Tensor value = is_guarded(edge, leg) ? decode_rows(ctx, setup_.rows, tensors.at(0)) : decoded_tensors(ctx, codec, std::move(tensors));
+  if (leg == Leg::kForward || value.dtype() == DType::kFloat32) return value;
+  return cast(ctx, value, DType::kFloat32);
+}
+
 void Executor::receive(const Instruction& i, Work& w) {
   const Edge& edge = edge_of(i);
   Slots& slots = w.slots();
-  const bool guarded = (i.leg == Leg::kForward ? edge.activation_guard : edge.gradient_guard) != GuardKind::kNone;
-  const Message m = take(edge, i.leg, w);
+  Message m = take(edge, i.leg, w);
   // The server says so where a peer of this part was lost; a client has no such peer.
   if (m.tensors.empty() && role_of(peer_party(edge)) == Role::kServer) return make_void(w);
-  Tensor value = read_value(m, edge, i.leg, w);
-  if (edge.labels) check_labels(value, setup_.classes);
-  if (guarded) value = decode_rows(ctx_, setup_.rows, value);
+  check_message(m, edge, i.leg, w);
+  if (edge.labels) {
+    slots.received[i.edge] = to_tensor(m.tensors[0]);
+    return check_labels(slots.received[i.edge], setup_.classes);
+  }
+  const bool passes_guard = i.leg == Leg::kBackward && (is_guarded(edge, i.leg) || edge.activation_guard != GuardKind::kNone);
+  const bool means = i.leg == Leg::kForward && setup_.plan.topology.nodes[static_cast<std::size_t>(edge.to)].kind == NodeKind::kJoin &&
+                     w.step().purpose == Purpose::kTrain && setup_.study.schedule.missing_party == MissingParty::kRunningMean;
+  if (ctx_.on_device() && !passes_guard && !means) {
+    slots.raw[{i.edge, i.leg}].wire = std::move(m.tensors);
+    return;
+  }
+  std::vector<Tensor> tensors;
+  for (const WireTensor& t : m.tensors) tensors.push_back(to_tensor(t));
+  Tensor value = decoded(on_host(), edge, i.leg, std::move(tensors));
+  if (means) means_[i.edge].add(cast(on_host(), value, DType::kFloat32));
   if (i.leg == Leg::kForward) {
-    const bool joined = setup_.plan.topology.nodes[static_cast<std::size_t>(edge.to)].kind == NodeKind::kJoin;
-    if (joined && w.step().purpose == Purpose::kTrain && setup_.study.schedule.missing_party == MissingParty::kRunningMean)
-      means_[i.edge].add(cast(ctx_, value, DType::kFloat32));
     slots.received[i.edge] = std::move(value);
     return;
   }
-  if (value.dtype() != DType::kFloat32) value = cast(ctx_, value, DType::kFloat32);
-  if (guarded) scale_by(value, 1.0 / static_cast<double>(w.step().records));
+  if (is_guarded(edge, i.leg)) scale_by(value, 1.0 / static_cast<double>(w.step().records));
   // The released value was clip(row) + noise: its gradient passes the clip's exact Jacobian.
-  if (edge.activation_guard != GuardKind::kNone)
-    value = setup_.guard->backward(ctx_, cast(ctx_, slots.value(i.node), DType::kFloat32), value);
+  if (edge.activation_guard != GuardKind::kNone) {
+    const Tensor rows = cast(ctx_, ctx_.here(Tensor::borrow(slots.value(i.node))), DType::kFloat32);
+    value = ctx_.host(setup_.guard->backward(ctx_, rows, ctx_.here(std::move(value))));
+  }
   add_gradient(i.node, edge.to, std::move(value), slots);
+}
+
+/// A received value whose decoding was left to computation, decoded on the host.
+Tensor& Executor::received_on_host(int edge, Work& w) {
+  Slots& slots = w.slots();
+  if (const auto raw = slots.raw.extract({edge, Leg::kForward}); !raw.empty()) {
+    std::vector<Tensor> tensors;
+    for (const WireTensor& t : raw.mapped().wire) tensors.push_back(to_tensor(t));
+    slots.received[edge] = decoded(on_host(), setup_.plan.edges[static_cast<std::size_t>(edge)], Leg::kForward, std::move(tensors));
+  }
+  return slots.received.at(edge);
 }
 
 void Executor::fit(const Instruction& i, Work& w) {
   const Step& step = w.step();
   Slots& slots = w.slots();
-  const Tensor rows = cast(ctx_, slots.value(i.node), DType::kFloat32);
+  const Tensor rows = cast(on_host(), ctx_.host(Tensor::borrow(slots.value(i.node))), DType::kFloat32);
   Tensor q(rows.shape(), DType::kInt32);
-  quantise_rows(ctx_, setup_.rows, rows, q);
+  quantise_rows(on_host(), setup_.rows, rows, q);
   Tensor fitted(rows.shape());  // [n, ...]
   for (std::size_t j = 0; j < fitted.f32().size(); ++j)
     fitted.f32()[j] = static_cast<float>(q.as<std::int32_t>()[j] * setup_.rows.grid());
@@ -203,7 +234,7 @@ void Executor::store(const Instruction& i, Work& w) {
   const Step& step = w.step();
   const Part& part = w.part();
   Tensor& rows = stored_rows(i.edge, part.lane, step.split);
-  const Tensor& value = w.slots().received.at(i.edge);
+  const Tensor& value = received_on_host(i.edge, w);
   const std::int64_t total = setup_.planner.sizes()[part.lane].of(step.split);
   if (!rows.defined()) rows = Tensor::zeros(value.shape().with_batch(total), value.dtype());
   Tensor target = rows.rows(part.begin, part.count);

@@ -264,7 +264,12 @@ PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHook
   result.backend = settled.description(ctx);
   result.dropped = executor.dropped();
   result.waiting_seconds = executor.waiting_seconds();
-  folder.write_weights(executor);
+  try {
+    folder.write_weights(executor);
+  } catch (const Error& e) {  // they lie on a device that failed for good
+    if (!result.failure || result.failure->code() != Errc::kDevice) throw;
+    spdlog::warn("{}: the weights are lost with the device: {}", run.self.name, e.what());
+  }
   folder.write_summary(summary_of(prepared, result, run.self.name));
   if (result.failure) throw *result.failure;
   return result;

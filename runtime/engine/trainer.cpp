@@ -41,9 +41,9 @@ class Run {
       if (!plan_.program(setup_.self.party, Purpose::kLocalEvaluate).empty()) evaluate_locally();
     } catch (const Error& e) {
       tell_peers(e);
-      best_.put_back(executor_);
       result_.interrupted = e.code() == Errc::kInterrupted;
       if (!result_.interrupted) result_.failure = e;
+      keep_best();
     }
     if (result_.scores.empty()) result_.scores = executor_.scores();
     return std::move(result_);
@@ -51,6 +51,15 @@ class Run {
 
  private:
   using ScoreMap = std::map<std::pair<std::uint32_t, Split>, Scores>;
+
+  /// After a failure: a device that failed for good does not give its memory back, not even to be written over.
+  void keep_best() {
+    try {
+      best_.put_back(executor_);
+    } catch (const Error&) {
+      if (!result_.failure || result_.failure->code() != Errc::kDevice) throw;
+    }
+  }
 
   /// Whoever still waits for this party learns that it ends, and why in a few words; details stay on this machine.
   void tell_peers(const Error& e) {

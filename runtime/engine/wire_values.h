@@ -11,8 +11,18 @@
 
 namespace sutura {
 
-WireTensor to_wire(const Tensor& t);
+WireTensor to_wire(const Tensor& t);  ///< of a host tensor
 Tensor to_tensor(const WireTensor& w);
+
+/// `encode_values` in two steps, `decode_values` in three: the tensors of a message where `ctx` computes, their bytes, their
+/// checks, and the values. What holds NaN or infinity is left for the caller to refuse, but for scales.
+std::vector<Tensor> encoded_tensors(Context& ctx, Codec codec, const Tensor& value);
+std::vector<WireTensor> to_wire(const std::vector<Tensor>& tensors);
+void check_values(Codec codec, const std::vector<WireTensor>& tensors, const Shape& shape, const std::string& what);
+Tensor decoded_tensors(Context& ctx, Codec codec, std::vector<Tensor> tensors);
+/// Unguarded numbers have no norm to check against; beyond a million one message could still ruin everybody's weights (its
+/// square is what an optimizer accumulates). Of checked values.
+bool within_bounds(Codec codec, const std::vector<WireTensor>& tensors);
 
 /// Values [n, ...] in clear as the study's codec puts them on the wire: one tensor of float32 or bfloat16, or int8 rows
 /// and their scales [n].

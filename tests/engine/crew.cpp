@@ -97,9 +97,10 @@ void Crew::run_member(Member& m, const Job& job) {
     return line.get();
   };
   StepPlanner planner(study(), plan.lanes, sizes_);
-  Context ctx(Backend::kReference, 1);
+  Context ctx = context(m.self);
   PartySetup setup{study(), plan, prepared_->segments, planner, m.self,  server ? nullptr : &views_[at],
-                   nullptr, {},   prepared_->classes,  peer,    silence, server ? decisions : nullptr};
+                   nullptr, {},   prepared_->classes,  peer,    silence, server ? decisions : nullptr,
+                   recording};
   Executor executor(setup, ctx);
   try {
     job(executor, m);
@@ -109,6 +110,7 @@ void Crew::run_member(Member& m, const Job& job) {
   for (auto& [segment, values] : executor.snapshot()) m.weights[segment] = std::move(values);
   m.dropped = executor.dropped();
   m.waited = executor.waiting_seconds();
+  m.replays = executor.replays();
   for (const auto& [key, s] : executor.scores()) m.scores[key] = s;
 }
 

@@ -34,6 +34,7 @@ struct Member {
   std::vector<std::string> dropped;
   std::string error;  ///< what ended it; empty: it came to its end
   double waited = 0.0;
+  std::int64_t replays = 0;  ///< on a device: pieces of steps that were replayed
 };
 
 class Crew {
@@ -45,6 +46,8 @@ class Crew {
   std::map<std::string, Fault> faults;      ///< by process
   std::chrono::milliseconds silence{60000};  ///< of the server
   Decisions* decisions = nullptr;            ///< of the server
+  std::function<Context(const Instance&)> context = [](const Instance&) { return Context(Backend::kReference); };
+  Recording recording = Recording::kOn;      ///< of processes that compute on a device
 
   using Job = std::function<void(Executor&, Member&)>;
   /// Every process does its job; by name of the process.
