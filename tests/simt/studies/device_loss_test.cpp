@@ -61,7 +61,8 @@ class DeviceLoss : public SplitRun {
       EXPECT_NEAR(after.losses()[e], reference.losses()[e], 1e-4 * reference.losses()[e]);
   }
   /// Two sites with tails of their own or one for both; before the third step north's weights at the server grow beyond float32.
-  std::map<std::string, Member> with_infinite_north(const std::string& tail, const std::function<Context(const Instance&)>& context) {
+  std::map<std::string, Member> with_infinite_north(const std::string& tail,
+                                                    const std::function<Context(const Instance&)>& context) {
     StudyText t = study();
     t.schedule = "{visit: together, tail: " + tail + ", average: [front]}";  // at the ends of rounds, which a crew has not
     const auto data = sites();
@@ -74,7 +75,8 @@ class DeviceLoss : public SplitRun {
           if (++step == 3 && member.self.name == "server")
             for (float& v : executor.copies("tail")[0].params.values().f32()) v *= 1e30f;
           member.results.push_back(executor.run(s));
-          if (member.self.name == "server") member.weights["tail of south"] = executor.copies("tail").back().params.values().clone();
+          if (member.self.name == "server")
+            member.weights["tail of south"] = executor.copies("tail").back().params.values().clone();
         }
     });
   }
@@ -88,7 +90,8 @@ TEST_F(DeviceLoss, OfOnePartThatIsNotFiniteEndsItsLane) {
     EXPECT_EQ(run->at("south").error, "");
     EXPECT_NE(run->at("north").error, "");
   }
-  const auto tail = device.at("server").weights.at("tail of south").f32(), want = reference.at("server").weights.at("tail of south").f32();
+  const auto tail = device.at("server").weights.at("tail of south").f32(),
+             want = reference.at("server").weights.at("tail of south").f32();
   ASSERT_EQ(tail.size(), want.size());
   for (std::size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(tail[i], want[i], 1e-4) << i;
 }
