@@ -1,7 +1,5 @@
 #include "core/bytes.h"
 
-#include <sodium.h>
-
 #include "core/error.h"
 
 namespace sutura {
@@ -27,19 +25,6 @@ Bytes from_hex(std::string_view hex) {
   };
   Bytes out(hex.size() / 2);
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::byte>(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
-  return out;
-}
-
-Digest blake2b(ByteSpan bytes) { return blake2b_keyed({}, bytes); }
-
-Digest blake2b_keyed(ByteSpan key, ByteSpan bytes) {
-  require(key.size() <= crypto_generichash_blake2b_KEYBYTES_MAX, Errc::kInvalidArgument, "a BLAKE2b key has at most 64 bytes");
-  Digest out;
-  require(sodium_init() >= 0, Errc::kInternal, "libsodium did not start");
-  const int rc = crypto_generichash_blake2b(reinterpret_cast<unsigned char*>(out.data()), out.size(),
-                                            reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
-                                            reinterpret_cast<const unsigned char*>(key.data()), key.size());
-  require(rc == 0, Errc::kInternal, "BLAKE2b refused its input");
   return out;
 }
 

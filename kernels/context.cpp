@@ -1,10 +1,10 @@
 #include "kernels/context.h"
 
 #include <cstring>
-#include <dnnl.hpp>
 
 #include "core/error.h"
-#include "kernels/cpu/onednn_engine.h"
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/onednn_backend.h"
 #include "kernels/device_ops.h"
 #include "kernels/device_stream.h"
 
@@ -30,9 +30,7 @@ std::string_view name(Backend b) {
 
 bool Context::cpu_has_bf16() {
   // oneDNN may be told to stay below what the CPU has (ONEDNN_MAX_CPU_ISA); both must agree.
-  const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
-  return widest_isa() == Isa::kAvx512 && __builtin_cpu_supports("avx512bf16") &&
-         (isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx);
+  return widest_isa() == Isa::kAvx512 && __builtin_cpu_supports("avx512bf16") && onednn::allows_bf16();
 }
 
 namespace {
@@ -62,7 +60,7 @@ Context::Context(Backend backend, int threads, DType compute, Math math)
     require(backend == Backend::kOnednn, Errc::kDevice, "the reference backend computes in float32 only");
     require(cpu_has_bf16(), Errc::kDevice, "this CPU has no AVX512-BF16: compute in float32");
   }
-  if (backend == Backend::kOnednn) engine_ = std::make_unique<onednn::Engine>(threads);
+  if (backend == Backend::kOnednn) engine_ = onednn::make_engine(threads);
 }
 
 Context::Context(Backend backend, const DeviceOps& ops, DType compute, Math math)
@@ -153,32 +151,13 @@ void Context::synchronise() const {
   stream().runtime().synchronise(stream().stream());
 }
 
-namespace {
-/// What oneDNN will use: the CPU's instruction set, or less where ONEDNN_MAX_CPU_ISA says so.
-std::string_view onednn_isa() {
-  switch (dnnl::get_effective_cpu_isa()) {
-    case dnnl::cpu_isa::sse41: return "sse41";
-    case dnnl::cpu_isa::avx: return "avx";
-    case dnnl::cpu_isa::avx2: return "avx2";
-    case dnnl::cpu_isa::avx2_vnni: return "avx2_vnni";
-    case dnnl::cpu_isa::avx512_core: return "avx512_core";
-    case dnnl::cpu_isa::avx512_core_vnni: return "avx512_core_vnni";
-    case dnnl::cpu_isa::avx512_core_bf16: return "avx512_core_bf16";
-    case dnnl::cpu_isa::avx512_core_amx: return "avx512_core_amx";
-    default: return "other";
-  }
-}
-}  // namespace
-
 std::string Context::description() const {
   if (backend_ == Backend::kReference) return "reference, 1 thread, f32";
   if (on_device())
     return std::string(name(backend_)) + ", " +
            (compute_ == DType::kBfloat16 ? "bf16, " : math_ == Math::kTf32 ? "tf32, " : "f32, ") + ops_->runtime->describe();
-  const dnnl_version_t& v = *dnnl_version();
-  return "onednn " + std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch) + ", " +
-         std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") +
-         (compute_ == DType::kBfloat16 ? "bf16, " : "f32, ") + std::string(onednn_isa());
+  return onednn::version() + ", " + std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") +
+         (compute_ == DType::kBfloat16 ? "bf16, " : "f32, ") + onednn::isa();
 }
 
 }  // namespace sutura

@@ -76,7 +76,7 @@ class Context {
   int threads_;
   DType compute_;
   Math math_;
-  std::unique_ptr<onednn::Engine> engine_;
+  std::unique_ptr<onednn::Engine, void (*)(onednn::Engine*)> engine_{nullptr, nullptr};
   const DeviceOps* ops_ = nullptr;
   std::shared_ptr<DeviceStream> stream_;  // shared with the tensors in its memory, which may outlive this object
 };

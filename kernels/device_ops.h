@@ -17,7 +17,9 @@
 #include "kernels/ops/int8_rows/int8_rows_impl.h"
 #include "kernels/ops/layer_norm/layer_norm_impl.h"
 #include "kernels/ops/linear/linear_impl.h"
+#include "kernels/ops/mlp/mlp_impl.h"
 #include "kernels/ops/pool2d/pool2d_impl.h"
+#include "kernels/ops/pooled_head/pooled_head_impl.h"
 #include "kernels/ops/release_rows/release_rows_impl.h"
 #include "kernels/ops/relu/relu_impl.h"
 #include "kernels/ops/sgd/sgd_impl.h"
@@ -90,10 +92,15 @@ struct DeviceOps {
                             std::span<const double> class_weights, LossSum& sum);
   LossOfLabels* softmax_cross_entropy = nullptr;
   LossOfLabels* binary_cross_entropy_with_logits = nullptr;
-  void (*mean_squared_error)(Context&, const Tensor& y, const Tensor& target, double scale, Tensor& grad_y, LossSum& sum) = nullptr;
+  void (*mean_squared_error)(Context&, const Tensor& y, const Tensor& target, double scale, Tensor& grad_y, LossSum& sum) =
+      nullptr;
+  decltype(&sutura::pooled_head) pooled_head = nullptr;
+  decltype(&sutura::mlp_forward) mlp_forward = nullptr;
+  decltype(&sutura::mlp_backward) mlp_backward = nullptr;
   void (*set_device_step)(Context&, const DeviceStep::Numbers& numbers, DeviceStep& step) = nullptr;
   void (*sgd_step)(Context&, const SgdSettings&, const DeviceStep&, const Tensor& grads, StepTarget&, Tensor& velocity) = nullptr;
-  void (*adamw_step)(Context&, const AdamWSettings&, const DeviceStep&, const Tensor& grads, StepTarget&, Tensor& m, Tensor& v) = nullptr;
+  void (*adamw_step)(Context&, const AdamWSettings&, const DeviceStep&, const Tensor& grads, StepTarget&, Tensor& m, Tensor& v) =
+      nullptr;
   void (*clip_gradients)(Context&, double max_norm, Tensor& grads, Tensor& norm) = nullptr;
   void (*refresh_working_copy)(const Context&, const Tensor& values, WorkingCopy& copy) = nullptr;
 

@@ -12,9 +12,9 @@ class LossSum {
  public:
   static constexpr int kLoss = 0, kNotFinite = 1, kBadLabels = 2, kNumbers = 3;
   struct Value {
-    double loss = 0.0;          ///< sum over the losses evaluated since clear()
-    double not_finite = 0.0;    ///< records whose outputs or loss were not finite
-    double bad_labels = 0.0;    ///< evaluations that were refused for a label outside the classes; nothing was written by them
+    double loss = 0.0;        ///< sum over the losses evaluated since clear()
+    double not_finite = 0.0;  ///< records whose outputs or loss were not finite
+    double bad_labels = 0.0;  ///< evaluations that were refused for a label outside the classes; nothing was written by them
     bool sound() const { return loss - loss == 0.0 && not_finite == 0.0 && bad_labels == 0.0; }
   };
 

@@ -33,8 +33,8 @@ ParamStore::ParamStore(const std::vector<std::string>& layer_names, const std::v
   grads_ = Mirrored(Tensor::zeros({trained}));
   for (std::size_t e = 0; e < entries_.size(); ++e) {
     const ParamSpec& s = *spec_of[e];
-    const auto out = values_.host().f32().subspan(static_cast<std::size_t>(entries_[e].offset),
-                                           static_cast<std::size_t>(s.shape.elements()));
+    const auto out =
+        values_.host().f32().subspan(static_cast<std::size_t>(entries_[e].offset), static_cast<std::size_t>(s.shape.elements()));
     if (s.init == Init::kOnes) std::fill(out.begin(), out.end(), 1.0f);
     if (s.init == Init::kFanInUniform) {
       require(s.fan_in > 0, Errc::kInternal, "parameter " + entries_[e].name + " has no fan-in");

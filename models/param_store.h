@@ -31,10 +31,10 @@ class ParamStore {
 
   /// A layer's parameters and gradients where `ctx` computes, refresh()ed.
   ParamView view(const Context& ctx, std::size_t layer) const;
-  Tensor& values() { return values_.host(); }               // [total]
-  const Tensor& values() const { return values_.host(); }   // [total]
-  Tensor& grads() { return grads_.host(); }                 // [trained]
-  const Tensor& grads() const { return grads_.host(); }     // [trained]
+  Tensor& values() { return values_.host(); }              // [total]
+  const Tensor& values() const { return values_.host(); }  // [total]
+  Tensor& grads() { return grads_.host(); }                // [trained]
+  const Tensor& grads() const { return grads_.host(); }    // [trained]
   /// What an optimizer steps, where `ctx` computes. [trained], borrowed.
   Tensor trained_values_on(const Context& ctx) const;
   Tensor grads_on(const Context& ctx) const { return grads_.on(ctx); }

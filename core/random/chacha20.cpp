@@ -1,6 +1,6 @@
 #include "core/random/chacha20.h"
 
-#include <sodium.h>
+#include <string.h>  // explicit_bzero
 
 #include <cstring>
 #include <utility>
@@ -123,37 +123,23 @@ ChaChaPath fastest_chacha_path() {
   return path;
 }
 
-ChaChaKey ChaChaKey::fresh() {
-  require(sodium_init() >= 0, Errc::kInternal, "libsodium did not start");
-  ChaChaKey key;
-  randombytes_buf(key.words_.data(), sizeof key.words_);
-  return key;
-}
-
 ChaChaKey::ChaChaKey(ByteSpan bytes) {
   require(bytes.size() == sizeof words_, Errc::kInvalidArgument, "a ChaCha20 key has 32 bytes");
   std::memcpy(words_.data(), bytes.data(), sizeof words_);
 }
 
-ChaChaKey::~ChaChaKey() { sodium_memzero(words_.data(), sizeof words_); }
+ChaChaKey::~ChaChaKey() { ::explicit_bzero(words_.data(), sizeof words_); }
 
 ChaChaKey::ChaChaKey(ChaChaKey&& other) noexcept : words_(other.words_) {
-  sodium_memzero(other.words_.data(), sizeof other.words_);
+  ::explicit_bzero(other.words_.data(), sizeof other.words_);
 }
 
 ChaChaKey& ChaChaKey::operator=(ChaChaKey&& other) noexcept {
   if (this != &other) {
     words_ = other.words_;
-    sodium_memzero(other.words_.data(), sizeof other.words_);
+    ::explicit_bzero(other.words_.data(), sizeof other.words_);
   }
   return *this;
-}
-
-ChaChaKey ChaChaKey::derive(ByteSpan context) const {
-  Digest d = blake2b_keyed(std::as_bytes(std::span(words_)), context);
-  ChaChaKey key{ByteSpan(d)};
-  sodium_memzero(d.data(), d.size());
-  return key;
 }
 
 void chacha20_keystream(const ChaChaKey& key, const ChaChaNonce& nonce, std::uint32_t counter, std::span<std::byte> out,
@@ -172,9 +158,9 @@ void chacha20_keystream(const ChaChaKey& key, const ChaChaNonce& nonce, std::uin
     case ChaChaPath::kAvx2: keystream_avx2(state.data(), out.data(), blocks); break;
     case ChaChaPath::kAvx512: keystream_avx512(state.data(), out.data(), blocks); break;
   }
-  sodium_memzero(state.data(), sizeof state);
+  ::explicit_bzero(state.data(), sizeof state);
 }
 
-void wipe(std::span<std::byte> memory) { sodium_memzero(memory.data(), memory.size()); }
+void wipe(std::span<std::byte> memory) { ::explicit_bzero(memory.data(), memory.size()); }
 
 }  // namespace sutura

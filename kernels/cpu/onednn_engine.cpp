@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "kernels/cpu/onednn_backend.h"
 
 namespace sutura::onednn {
 
@@ -62,6 +63,34 @@ dnnl::memory::data_type data_type(DType type) {
   require(type == DType::kFloat32 || type == DType::kBfloat16, Errc::kInvalidArgument,
           "the onednn backend computes in float32 or bfloat16, not " + std::string(name(type)));
   return type == DType::kFloat32 ? Type::f32 : Type::bf16;
+}
+
+std::unique_ptr<Engine, void (*)(Engine*)> make_engine(int threads) {
+  return {new Engine(threads), [](Engine* e) { delete e; }};
+}
+
+bool allows_bf16() {
+  const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
+  return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
+}
+
+std::string version() {
+  const dnnl_version_t& v = *dnnl_version();
+  return "onednn " + std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
+}
+
+std::string isa() {
+  switch (dnnl::get_effective_cpu_isa()) {
+    case dnnl::cpu_isa::sse41: return "sse41";
+    case dnnl::cpu_isa::avx: return "avx";
+    case dnnl::cpu_isa::avx2: return "avx2";
+    case dnnl::cpu_isa::avx2_vnni: return "avx2_vnni";
+    case dnnl::cpu_isa::avx512_core: return "avx512_core";
+    case dnnl::cpu_isa::avx512_core_vnni: return "avx512_core_vnni";
+    case dnnl::cpu_isa::avx512_core_bf16: return "avx512_core_bf16";
+    case dnnl::cpu_isa::avx512_core_amx: return "avx512_core_amx";
+    default: return "other";
+  }
 }
 
 }  // namespace sutura::onednn

@@ -63,6 +63,9 @@ const DeviceOps& table() {
     t.softmax_cross_entropy = softmax_cross_entropy;
     t.binary_cross_entropy_with_logits = binary_cross_entropy_with_logits;
     t.mean_squared_error = mean_squared_error;
+    t.pooled_head = pooled_head;
+    t.mlp_forward = mlp_forward;
+    t.mlp_backward = mlp_backward;
     t.set_device_step = set_device_step;
     t.sgd_step = sgd_step;
     t.adamw_step = adamw_step;

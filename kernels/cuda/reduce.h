@@ -16,6 +16,7 @@ struct Moments {
   float count, mean, squares;
 };
 __device__ __forceinline__ Moments operator+(const Moments& u, const Moments& v) {
+  if (u.count == 0.0f) return v;
   if (v.count == 0.0f) return u;
   const float count = u.count + v.count;
   const float part = v.count / count, delta = v.mean - u.mean;

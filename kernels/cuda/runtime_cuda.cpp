@@ -163,7 +163,7 @@ float milliseconds_between(Event begin, Event end) {
   return ms;
 }
 
-/// Relaxed: memory may be taken from the device meanwhile, which no other mode allows and which touches no stream that is captured.
+/// Relaxed: in the other modes cudaMalloc by this thread ends the capture, and an op may need a block that the arena lacks.
 void begin_capture(Stream s) { check(cudaStreamBeginCapture(s, cudaStreamCaptureModeRelaxed), "graph capture"); }
 GraphExec* end_capture(Stream s) {
   cudaGraph_t graph = nullptr;

@@ -33,7 +33,8 @@ class BinaryCrossEntropy final : public Loss {
   }
 
  protected:
-  void do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, LossSum& sum) const override {
+  void do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad,
+                   LossSum& sum) const override {
     binary_cross_entropy_with_logits_into(ctx, outputs, labels, scale, grad, class_weights_, sum);
   }
 
@@ -61,7 +62,8 @@ class CrossEntropy final : public Loss {
   }
 
  protected:
-  void do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, LossSum& sum) const override {
+  void do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad,
+                   LossSum& sum) const override {
     softmax_cross_entropy_into(ctx, outputs, labels, scale, grad, class_weights_, sum);
   }
 
@@ -74,7 +76,8 @@ class MeanSquaredError final : public Loss {
   Tensor scores(const Tensor& outputs) const override { return as_float32(outputs); }
 
  protected:
-  void do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, LossSum& sum) const override {
+  void do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad,
+                   LossSum& sum) const override {
     mean_squared_error_into(ctx, outputs, labels, scale, grad, sum);
   }
 };
@@ -86,11 +89,13 @@ double Loss::evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels,
   LossSum sum(ctx);
   evaluate_into(ctx, outputs, labels, scale, grad, sum);
   const LossSum::Value value = sum.read(ctx);
-  require(value.bad_labels == 0.0, Errc::kInvalidArgument, "a label lies outside the classes of outputs " + outputs.shape().text());
+  require(value.bad_labels == 0.0, Errc::kInvalidArgument,
+          "a label lies outside the classes of outputs " + outputs.shape().text());
   return value.loss;
 }
 
-void Loss::evaluate_into(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, LossSum& sum) const {
+void Loss::evaluate_into(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad,
+                         LossSum& sum) const {
   require(outputs.defined() && labels.defined(), Errc::kInvalidArgument, "a loss needs outputs and labels");
   require(outputs.shape().rank() == 2 && labels.shape().rank() >= 1 && labels.shape()[0] == outputs.shape()[0],
           Errc::kShapeMismatch, "a loss got outputs " + outputs.shape().text() + " and labels " + labels.shape().text());

@@ -24,8 +24,8 @@ class Loss {
   /// On a device it waits for the value.
   double evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad) const;
   /// The same, added to `sum` without a wait, so that it can be part of a captured graph. On a device a label outside the classes
-  /// is no error here: it counts in sum's bad labels and nothing else is written. There a `grad` of bfloat16 is kept where outputs
-  /// are bfloat16.
+  /// is no error here: it counts in sum's bad labels and nothing else is written. There a `grad` of bfloat16 is kept where
+  /// outputs are bfloat16.
   void evaluate_into(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, LossSum& sum) const;
   /// What metrics look at, as float32 [N, D]: probabilities (sigmoid or softmax), or the values themselves. Of host tensors.
   /// Numbers: the same bits on every x86-64; NaN outputs give NaN scores in their row.
@@ -33,7 +33,8 @@ class Loss {
 
  protected:
   /// Outputs are float32, on devices also bfloat16.
-  virtual void do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, LossSum& sum) const = 0;
+  virtual void do_evaluate(Context& ctx, const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad,
+                           LossSum& sum) const = 0;
 };
 
 /// `class_weights`: one finite number > 0 per class, in class order; empty: all 1.

@@ -24,7 +24,9 @@ class Sgd final : public Optimizer {
     Tensor values = params.trained_values_on(ctx), velocity = velocity_.on(ctx);  // [trained]
     sgd_step(ctx, with_rate(learning_rate), params.grads_on(ctx), values, velocity);
   }
-  DeviceStep::Numbers device_numbers(float learning_rate, std::int64_t) const override { return sgd_rates(with_rate(learning_rate)); }
+  DeviceStep::Numbers device_numbers(float learning_rate, std::int64_t) const override {
+    return sgd_rates(with_rate(learning_rate));
+  }
   void do_step_on_device(Context& ctx, const Tensor& grads, const DeviceStep& step, StepTarget& target) override {
     Tensor velocity = velocity_.on(ctx);
     sgd_step_from_device(ctx, with_rate(0.0f), step, grads, target, velocity);

@@ -29,11 +29,12 @@ struct OptimizerSettings {
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  /// Clips params.grads() if so set, then steps params' trained values: prepare(), then apply(). Gradients are left for the caller
-  /// to zero. Errors: kShapeMismatch if the store is not of the size this optimizer was made for.
+  /// Clips params.grads() if so set, then steps params' trained values: prepare(), then apply(). Gradients are left for the
+  /// caller to zero. Errors: kShapeMismatch if the store is not of the size this optimizer was made for.
   void step(Context& ctx, ParamStore& params, double learning_rate);
   /// Counts the step and sets what changes with it: the learning rate and AdamW's corrections. On a device they go to a small
-  /// buffer there (a tiny kernel, not waited for), so that a captured apply() can be replayed; prepare() itself stays outside of the graph.
+  /// buffer there (a tiny kernel, not waited for), so that a captured apply() can be replayed; prepare() itself stays outside
+  /// of the graph.
   void prepare(Context& ctx, double learning_rate);
   /// The step itself: on a device nothing is waited for, and every argument stays valid for replays in other steps. With a `gate`
   /// that is not sound() at that moment nothing of params and state changes (prepare() has counted the step all the same); it
@@ -62,9 +63,9 @@ class Optimizer {
  private:
   void check(const ParamStore& params) const;
   std::int64_t steps_ = 0;
-  std::optional<float> learning_rate_;       // of the last prepare()
-  std::optional<DeviceStep> device_step_;    // on a device, since the first prepare()
-  Tensor norm_;                              // [1] float64: of the last gradient that was clipped
+  std::optional<float> learning_rate_;     // of the last prepare()
+  std::optional<DeviceStep> device_step_;  // on a device, since the first prepare()
+  Tensor norm_;                            // [1] float64: of the last gradient that was clipped
 };
 
 /// An optimizer for a segment of `trained` parameters (ParamStore::trained()), with zeroed state.

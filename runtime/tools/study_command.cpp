@@ -5,7 +5,6 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <sodium.h>
-#include <spdlog/spdlog.h>
 
 #include "runtime/config/load_study.h"
 #include "runtime/data/load.h"
@@ -134,10 +133,12 @@ SitePolicy policy_of(const StudyArguments& a) {
 }
 
 /// Before anything is read or sent: a party whose device is missing ends here, or says once what computes in its place.
-ComputeConfig settle(const StudyConfig& study, const std::string& party) {
+ComputeConfig settle(const StudyConfig& study, const std::string& party) try {
   const SettledCompute settled = settle_compute(compute_of(study, party));
-  if (!settled.instead.empty()) spdlog::warn("{}: {}; {} computes", party, settled.instead, name(settled.compute.backend));
+  if (!settled.instead.empty()) std::cerr << party << ": " << settled.instead << "; " << name(settled.compute.backend) << " computes" << std::endl;
   return settled.compute;
+} catch (Error& e) {
+  throw e.in("party " + party);
 }
 
 AlignmentProgress alignment_progress(const StudyArguments& a) {

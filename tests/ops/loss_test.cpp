@@ -22,7 +22,9 @@ constexpr double kLossTolerance = 1e-13;
 Tensor labels_on(const Context& ctx, const std::vector<std::int32_t>& labels) {
   return ctx.here(Tensor::from({static_cast<std::int64_t>(labels.size())}, labels));
 }
-Tensor floats_on(const Context& ctx, const Shape& shape, const std::vector<float>& values) { return ctx.here(Tensor::from(shape, values)); }
+Tensor floats_on(const Context& ctx, const Shape& shape, const std::vector<float>& values) {
+  return ctx.here(Tensor::from(shape, values));
+}
 Tensor doubles_on(const Context& ctx, const std::vector<double>& values, const Shape& shape) {
   return ctx.here(to_tensor(values, shape, DType::kFloat32));
 }
@@ -81,8 +83,7 @@ TEST_P(Loss, SoftmaxCrossEntropyMatchesOracle) {
     return kScale * sum;
   };
   Guarded grad(*ctx, shape);
-  const double loss =
-      softmax_cross_entropy(*ctx, doubles_on(*ctx, z, shape), labels_on(*ctx, labels), kScale, grad.tensor());
+  const double loss = softmax_cross_entropy(*ctx, doubles_on(*ctx, z, shape), labels_on(*ctx, labels), kScale, grad.tensor());
   EXPECT_NEAR(loss, oracle(z), kLossTolerance * 10 * (1.0 + static_cast<double>(shape[0])));
   EXPECT_TRUE(grad.intact());
   expect_gradient(oracle, z, to_doubles(grad.values()), 1.0);
@@ -100,8 +101,7 @@ TEST_P(Loss, MeanSquaredErrorMatchesOracle) {
     return kScale * sum;
   };
   Guarded grad(*ctx, shape);
-  const double loss =
-      mean_squared_error(*ctx, doubles_on(*ctx, y, shape), doubles_on(*ctx, t, shape), kScale, grad.tensor());
+  const double loss = mean_squared_error(*ctx, doubles_on(*ctx, y, shape), doubles_on(*ctx, t, shape), kScale, grad.tensor());
   EXPECT_NEAR(loss, oracle(y),
               kLossTolerance * (1.0 + 100.0 * static_cast<double>(shape[0])));  // squares up to (8 + 8)^2
   EXPECT_TRUE(grad.intact());
@@ -128,7 +128,8 @@ TEST_P(Loss, BinaryCrossEntropyMatchesOracle) {
     return kScale * sum;
   };
   Guarded grad(*ctx, column);
-  const double loss = binary_cross_entropy_with_logits(*ctx, doubles_on(*ctx, z, column), labels_on(*ctx, labels), kScale, grad.tensor());
+  const double loss =
+      binary_cross_entropy_with_logits(*ctx, doubles_on(*ctx, z, column), labels_on(*ctx, labels), kScale, grad.tensor());
   EXPECT_NEAR(loss, oracle(z), kLossTolerance * 10 * (1.0 + static_cast<double>(shape[0])));
   EXPECT_TRUE(grad.intact());
   expect_gradient(oracle, z, to_doubles(grad.values()), 1.0);
@@ -209,7 +210,8 @@ TEST_P(LossValues, ClassWeightsScaleTheRowsOfTheirClass) {
   for (std::size_t n = 0; n < 40; ++n) {
     double powers = 0.0;
     for (std::size_t c = 0; c < 3; ++c) powers += std::exp(z[3 * n + c]);
-    want += kScale * weights[static_cast<std::size_t>(labels[n])] * (std::log(powers) - z[3 * n + static_cast<std::size_t>(labels[n])]);
+    want += kScale * weights[static_cast<std::size_t>(labels[n])] *
+            (std::log(powers) - z[3 * n + static_cast<std::size_t>(labels[n])]);
     for (std::size_t c = 0; c < 3; ++c)  // one float rounding on each side
       EXPECT_NEAR(floats(grad)[3 * n + c], weights[static_cast<std::size_t>(labels[n])] * floats(plain)[3 * n + c], 4e-7);
   }
@@ -288,7 +290,8 @@ TEST_P(LossValues, OnDevicesOutputsMayBeBfloat16) {
     for (std::size_t i = 0; i < values.size(); ++i) EXPECT_EQ(rounded.as<bf16>()[i].bits, to_bf16(floats(want)[i]).bits) << i;
   };
   compare(z, shape, [&](const Tensor& x, Tensor& g) { return softmax_cross_entropy(ctx(), x, labels, kScale, g); });
-  compare(first, column, [&](const Tensor& x, Tensor& g) { return binary_cross_entropy_with_logits(ctx(), x, labels, kScale, g); });
+  compare(first, column,
+          [&](const Tensor& x, Tensor& g) { return binary_cross_entropy_with_logits(ctx(), x, labels, kScale, g); });
   const Tensor target = doubles_on(ctx(), draw_values({"t", shape}, DType::kFloat32, 14), shape);
   compare(z, shape, [&](const Tensor& x, Tensor& g) { return mean_squared_error(ctx(), x, target, kScale, g); });
 }

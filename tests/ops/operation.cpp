@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "core/error.h"
@@ -175,6 +176,9 @@ std::optional<Context> make_context(const Variant& v) {
   try {
     return Context(v.backend, v.backend == Backend::kOnednn ? 2 : 1, v.compute, v.math);
   } catch (const Error& e) {
+    const bool of_gpu = v.backend == Backend::kNative || v.backend == Backend::kCudnn;
+    const char* required = std::getenv("SUTURA_REQUIRE_GPU");
+    if (of_gpu && required != nullptr && std::string_view(required) == "1") throw;
     if (e.code() == Errc::kDevice) return std::nullopt;
     throw;
   }

@@ -26,7 +26,8 @@ std::vector<Variant> all_variants();
 std::vector<Variant> f32_variants();  ///< those that compute exactly in float32
 std::string text(const Variant& v);
 std::ostream& operator<<(std::ostream& out, const Variant& v);
-/// Nothing where this machine lacks what the variant needs (Errc::kDevice): the only reason to skip.
+/// Nothing where this machine lacks what the variant needs (Errc::kDevice): the only reason to skip. With SUTURA_REQUIRE_GPU=1 in
+/// the environment a variant of a GPU is never skipped: the error is thrown.
 std::optional<Context> make_context(const Variant& v);
 
 /// What an input is to the op: activations take the variant's type, parameters stay float32 and their gradients are added to.

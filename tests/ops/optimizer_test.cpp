@@ -28,7 +28,8 @@ class Optimizer : public ::testing::TestWithParam<std::tuple<std::int64_t, Varia
   std::optional<Context> ctx_;
 };
 INSTANTIATE_TEST_SUITE_P(
-    Sizes, Optimizer, ::testing::Combine(::testing::Values(0, 1, 3, 15, 16, 17, 33, 1000, 5000), ::testing::ValuesIn(f32_variants())),
+    Sizes, Optimizer,
+    ::testing::Combine(::testing::Values(0, 1, 3, 15, 16, 17, 33, 1000, 5000), ::testing::ValuesIn(f32_variants())),
     [](const auto& i) {
       return std::string("p").append(std::to_string(std::get<0>(i.param))).append("_").append(text(std::get<1>(i.param)));
     });

@@ -1,9 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <cstring>
-#include <map>
-
-#include "core/file.h"
 #include "kernels/ops/adamw/adamw.h"
 #include "kernels/ops/batch_norm/batch_norm.h"
 #include "kernels/ops/binary_cross_entropy/binary_cross_entropy.h"
@@ -18,6 +14,7 @@
 #include "kernels/ops/sgd/sgd.h"
 #include "kernels/ops/softmax_cross_entropy/softmax_cross_entropy.h"
 #include "operation.h"
+#include "tests/support/tensor_file.h"
 
 // The same inputs through PyTorch (make_torch_fixture.py): layout, conventions and constants, not just formulas.
 namespace sutura::testing {
@@ -26,34 +23,6 @@ namespace {
 /// Both sides compute in float32 in different orders: sums of up to 500 terms of size 1, each side off by about
 /// sqrt(500) * 2^-24 = 1.3e-6 of the sum of sizes against the largest result; 1e-5 is four times their difference.
 constexpr double kTolerance = 1e-5;
-
-class Fixture {
- public:
-  explicit Fixture(const std::string& path) : file_(read_file(path)) {
-    std::size_t at = 8;
-    const auto count = load_le<std::uint32_t>(file_, at);
-    at += 4;
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const auto length = load_le<std::uint32_t>(file_, at);
-      const std::string name(reinterpret_cast<const char*>(file_.data()) + at + 4, length);
-      at += 4 + length;
-      const DType dtype = load_le<std::uint8_t>(file_, at) == 1 ? DType::kInt32 : DType::kFloat32;
-      const auto rank = load_le<std::uint8_t>(file_, at + 1);
-      at += 2;
-      std::vector<std::int64_t> dims;
-      for (int d = 0; d < rank; ++d, at += 8) dims.push_back(load_le<std::int64_t>(file_, at));
-      Tensor t(Shape(dims), dtype);
-      std::memcpy(t.data(), file_.data() + at, t.bytes_size());
-      at += t.bytes_size();
-      tensors_.emplace(name, std::move(t));
-    }
-  }
-  const Tensor& at(const std::string& name) const { return tensors_.at(name); }
-
- private:
-  Bytes file_;
-  std::map<std::string, Tensor> tensors_;
-};
 
 class Torch : public ::testing::TestWithParam<Variant> {
  protected:
@@ -67,36 +36,40 @@ class Torch : public ::testing::TestWithParam<Variant> {
     EXPECT_LE(worst_error(to_doubles(got), {to_doubles(get(name)), {}}), tolerance) << name;
   }
   std::optional<Context> ctx_;
-  Fixture fixture_{std::string(SUTURA_SOURCE_DIR) + "/tests/fixtures/torch_ops.bin"};
+  TensorFile fixture_{std::string(SUTURA_SOURCE_DIR) + "/tests/fixtures/torch_ops.bin"};
 };
 INSTANTIATE_TEST_SUITE_P(Backends, Torch, ::testing::ValuesIn(f32_variants()), [](const auto& i) { return text(i.param); });
 
 TEST_P(Torch, Conv2d) {
+  const auto here = [&](const std::string& name) { return ctx_->clone(get(name)); };
   for (const std::string name : {"conv0", "conv1", "conv2"}) {
     const auto s = get(name + ".spec").as<std::int32_t>();
     const Conv2dSpec spec{s[0], s[1], s[2], s[3], s[4], s[5]};
-    Tensor y(get(name + ".y").shape()), grad_x(get(name + ".x").shape());
-    Tensor grad_w = Tensor::zeros(get(name + ".weight").shape()), grad_b = Tensor::zeros(get(name + ".bias").shape());
-    conv2d_forward(*ctx_, spec, get(name + ".x"), get(name + ".weight"), get(name + ".bias"), y);
-    conv2d_backward_data(*ctx_, spec, get(name + ".grad_y"), get(name + ".weight"), grad_x);
-    conv2d_backward_weights(*ctx_, spec, get(name + ".x"), get(name + ".grad_y"), grad_w, grad_b);
-    expect(name + ".y", y);
-    expect(name + ".grad_x", grad_x);
-    expect(name + ".grad_weight", grad_w);
-    expect(name + ".grad_bias", grad_b);
+    const Tensor x = here(name + ".x"), weight = here(name + ".weight"), grad_y = here(name + ".grad_y");
+    Tensor y = ctx_->tensor(grad_y.shape()), grad_x = ctx_->tensor(x.shape());
+    Tensor grad_w = ctx_->zeros(weight.shape()), grad_b = ctx_->zeros(get(name + ".bias").shape());
+    conv2d_forward(*ctx_, spec, x, weight, here(name + ".bias"), y);
+    conv2d_backward_data(*ctx_, spec, grad_y, weight, grad_x);
+    conv2d_backward_weights(*ctx_, spec, x, grad_y, grad_w, grad_b);
+    expect(name + ".y", ctx_->host(std::move(y)));
+    expect(name + ".grad_x", ctx_->host(std::move(grad_x)));
+    expect(name + ".grad_weight", ctx_->host(std::move(grad_w)));
+    expect(name + ".grad_bias", ctx_->host(std::move(grad_b)));
   }
 }
 
 TEST_P(Torch, Linear) {
-  Tensor y(get("linear0.y").shape()), grad_x(get("linear0.x").shape());
-  Tensor grad_w = Tensor::zeros(get("linear0.weight").shape()), grad_b = Tensor::zeros(get("linear0.bias").shape());
-  linear_forward(*ctx_, get("linear0.x"), get("linear0.weight"), get("linear0.bias"), y);
-  linear_backward_data(*ctx_, get("linear0.grad_y"), get("linear0.weight"), grad_x);
-  linear_backward_weights(*ctx_, get("linear0.x"), get("linear0.grad_y"), grad_w, grad_b);
-  expect("linear0.y", y);
-  expect("linear0.grad_x", grad_x);
-  expect("linear0.grad_weight", grad_w);
-  expect("linear0.grad_bias", grad_b);
+  const auto here = [&](const std::string& name) { return ctx_->clone(get(name)); };
+  const Tensor x = here("linear0.x"), weight = here("linear0.weight"), grad_y = here("linear0.grad_y");
+  Tensor y = ctx_->tensor(grad_y.shape()), grad_x = ctx_->tensor(x.shape());
+  Tensor grad_w = ctx_->zeros(weight.shape()), grad_b = ctx_->zeros(get("linear0.bias").shape());
+  linear_forward(*ctx_, x, weight, here("linear0.bias"), y);
+  linear_backward_data(*ctx_, grad_y, weight, grad_x);
+  linear_backward_weights(*ctx_, x, grad_y, grad_w, grad_b);
+  expect("linear0.y", ctx_->host(std::move(y)));
+  expect("linear0.grad_x", ctx_->host(std::move(grad_x)));
+  expect("linear0.grad_weight", ctx_->host(std::move(grad_w)));
+  expect("linear0.grad_bias", ctx_->host(std::move(grad_b)));
 }
 
 TEST_P(Torch, GroupNorm) {
@@ -165,37 +138,39 @@ TEST_P(Torch, Pooling) {
 }
 
 TEST_P(Torch, Losses) {
-  Tensor grad({9, 7});
-  double loss = softmax_cross_entropy(*ctx_, get("cross_entropy.logits"), get("cross_entropy.labels"), 1.0 / 9.0, grad);
+  const auto here = [&](const std::string& name) { return ctx_->clone(get(name)); };
+  Tensor grad = ctx_->tensor({9, 7});
+  double loss = softmax_cross_entropy(*ctx_, here("cross_entropy.logits"), here("cross_entropy.labels"), 1.0 / 9.0, grad);
   EXPECT_NEAR(loss, get("cross_entropy.loss").f32()[0], 1e-6 * (1.0 + loss));
-  expect("cross_entropy.grad", grad, 1e-6);
-  Tensor column({9, 1});
-  loss = binary_cross_entropy_with_logits(*ctx_, get("binary.logits"), get("binary.labels"), 1.0 / 9.0, column);
+  expect("cross_entropy.grad", ctx_->host(std::move(grad)), 1e-6);
+  Tensor column = ctx_->tensor({9, 1});
+  loss = binary_cross_entropy_with_logits(*ctx_, here("binary.logits"), here("binary.labels"), 1.0 / 9.0, column);
   EXPECT_NEAR(loss, get("binary.loss").f32()[0], 1e-6 * (1.0 + loss));
-  expect("binary.grad", column, 1e-6);
-  Tensor rows({9, 4});
-  loss = mean_squared_error(*ctx_, get("squared.y"), get("squared.target"), 1.0 / 9.0, rows);
+  expect("binary.grad", ctx_->host(std::move(column)), 1e-6);
+  Tensor rows = ctx_->tensor({9, 4});
+  loss = mean_squared_error(*ctx_, here("squared.y"), here("squared.target"), 1.0 / 9.0, rows);
   EXPECT_NEAR(loss, get("squared.loss").f32()[0], 1e-6 * (1.0 + loss));
-  expect("squared.grad", rows, 1e-6);
+  expect("squared.grad", ctx_->host(std::move(rows)), 1e-6);
 }
 
 TEST_P(Torch, Optimizers) {
   // Three steps of a few float roundings each: 1e-6 of the largest value.
-  Tensor params = get("sgd.params0").clone(), velocity = Tensor::zeros({50});
+  const auto here = [&](const std::string& name) { return ctx_->clone(get(name)); };
+  const auto host = [&](const Tensor& t) { return ctx_->host(Tensor::borrow(t)); };
+  Tensor params = here("sgd.params0"), velocity = ctx_->zeros({50});
   for (const std::string step : {"1", "2", "3"}) {
-    sgd_step(*ctx_, {0.1f, 0.9f, 0.01f}, get("sgd.grads" + step), params, velocity);
-    expect("sgd.params" + step, params, 1e-6);
+    sgd_step(*ctx_, {0.1f, 0.9f, 0.01f}, here("sgd.grads" + step), params, velocity);
+    expect("sgd.params" + step, host(params), 1e-6);
   }
-  params = get("adamw.params0").clone();
-  Tensor m = Tensor::zeros({50}), v = Tensor::zeros({50});
+  params = here("adamw.params0");
+  Tensor m = ctx_->zeros({50}), v = ctx_->zeros({50});
   for (int t = 1; t <= 3; ++t) {
-    adamw_step(*ctx_, {0.01f, 0.9f, 0.999f, 1e-8f, 0.1f}, t, get(std::string("adamw.grads").append(std::to_string(t))), params, m,
-               v);
-    expect(std::string("adamw.params").append(std::to_string(t)), params, 1e-6);
+    adamw_step(*ctx_, {0.01f, 0.9f, 0.999f, 1e-8f, 0.1f}, t, here(std::string("adamw.grads").append(std::to_string(t))), params, m, v);
+    expect(std::string("adamw.params").append(std::to_string(t)), host(params), 1e-6);
   }
-  Tensor grads = get("clip.before").clone();
+  Tensor grads = here("clip.before");
   EXPECT_NEAR(clip_gradients(*ctx_, 1.5, grads), get("clip.norm").f32()[0], 1e-5);
-  expect("clip.after", grads, 1e-6);
+  expect("clip.after", host(grads), 1e-6);
 }
 
 }  // namespace

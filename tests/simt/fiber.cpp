@@ -16,6 +16,10 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
+
 namespace sutura::executor {
 
 namespace {
@@ -29,7 +33,12 @@ constexpr std::size_t kStackBytes = 64 * 1024;
 class StackStore {
  public:
   ~StackStore() {
-    for (const auto& s : all_) munmap(s->bottom - page_, s->bytes + page_);
+    for (const auto& s : all_) {
+#if defined(__SANITIZE_THREAD__)
+      if (s->thread_sanitizer != nullptr) __tsan_destroy_fiber(s->thread_sanitizer);
+#endif
+      munmap(s->bottom - page_, s->bytes + page_);
+    }
   }
 
   Stack* take() {
@@ -45,7 +54,7 @@ class StackStore {
     void* memory = mmap(nullptr, kStackBytes + page_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     require(memory != MAP_FAILED, Errc::kResources, "stacks of the SIMT executor: out of memory");
     require(mprotect(memory, page_, PROT_NONE) == 0, Errc::kResources, "stacks of the SIMT executor: no guard page");
-    all_.push_back(std::make_unique<Stack>(Stack{static_cast<char*>(memory) + page_, kStackBytes}));
+    all_.push_back(std::make_unique<Stack>(Stack{static_cast<char*>(memory) + page_, kStackBytes, nullptr}));
     idle_.push_back(all_.back().get());
   }
 
@@ -142,8 +151,22 @@ void swap(Left& from, Left& to) { sutura_simt_swap(&from.stack_pointer, to.stack
 
 #endif
 
-void prepare(Left& at, const Stack& stack, void (*entry)()) {
+namespace {
+/// Tells the thread sanitizer who goes on.
+void announce([[maybe_unused]] Left& from, [[maybe_unused]] Left& to) {
+#if defined(__SANITIZE_THREAD__)
+  from.thread_sanitizer = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(to.thread_sanitizer, 0);
+#endif
+}
+}  // namespace
+
+void prepare(Left& at, Stack& stack, void (*entry)()) {
   enter_context(at, stack, entry);
+#if defined(__SANITIZE_THREAD__)
+  if (stack.thread_sanitizer != nullptr) __tsan_destroy_fiber(stack.thread_sanitizer);
+  at.thread_sanitizer = stack.thread_sanitizer = __tsan_create_fiber(0);
+#endif
   at.bottom = stack.bottom;
   at.bytes = stack.bytes;
   at.fake_stack = nullptr;
@@ -156,6 +179,7 @@ void entered() {
 }
 
 void switch_to(Left& from, Left& to) {
+  announce(from, to);
 #if defined(__SANITIZE_ADDRESS__)
   left_last = &from;
   __sanitizer_start_switch_fiber(&from.fake_stack, to.bottom, to.bytes);
@@ -168,6 +192,7 @@ void switch_to(Left& from, Left& to) {
 
 void leave_for_good(Left& to) {
   static thread_local Left nowhere;
+  announce(nowhere, to);
 #if defined(__SANITIZE_ADDRESS__)
   left_last = &nowhere;
   __sanitizer_start_switch_fiber(nullptr, to.bottom, to.bytes);

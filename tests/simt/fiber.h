@@ -12,6 +12,7 @@ namespace sutura::executor {
 struct Stack {
   char* bottom;
   std::size_t bytes;
+  void* thread_sanitizer = nullptr;  // what runs on it, for the thread sanitizer only
 };
 
 /// A stack of this thread's store; what is given back is handed out again. Errors: kResources.
@@ -27,14 +28,15 @@ struct Left {
 #else
   void* stack_pointer = nullptr;
 #endif
-  // Bounds and fake stack, for the address sanitizer only.
+  // For sanitizers only: bounds and fake stack, who was left.
   const void* bottom = nullptr;
   std::size_t bytes = 0;
   void* fake_stack = nullptr;
+  void* thread_sanitizer = nullptr;
 };
 
 /// `at` becomes the start of `entry` on `stack`. `entry` calls entered() first, and never returns: it ends in leave_for_good().
-void prepare(Left& at, const Stack& stack, void (*entry)());
+void prepare(Left& at, Stack& stack, void (*entry)());
 void entered();
 /// Leaves here, goes on at `to`; returns when somebody goes on at `from`.
 void switch_to(Left& from, Left& to);

@@ -2,7 +2,8 @@
 #include <algorithm>
 #include <cstdint>
 
-/// How a matrix product of given sizes is cut into blocks. Plain host code: the choice moves speed alone, never a bit of a result.
+/// How a matrix product of given sizes is cut into blocks. Plain host code. The block shape moves speed alone, never a bit of a
+/// result; slices set the order in which a gradient is added up: the same bits for the same shapes and number of multiprocessors.
 namespace sutura::gemm {
 
 /// How operands may be read. kChunks: 16 aligned bytes lie together (channels are a multiple of 8 bf16 or 4 float32, pointers
@@ -21,9 +22,9 @@ constexpr std::int64_t blocks_of(Block b, std::int64_t rows, std::int64_t column
   return ceil_div(rows, block_rows(b)) * ceil_div(columns, block_columns(b));
 }
 
-/// The largest block that still gives every multiprocessor one: small maps (a residual network's last stages) do not fill the chip
-/// with large blocks, and half an idle chip costs more than the bytes that they save. `copies`: products of this size that run
-/// together (phases, slices of the depth). kElements knows one shape: its limit is latency, not the bytes.
+/// The largest block that still gives every multiprocessor one: small maps (a residual network's last stages) do not fill the
+/// chip with large blocks, and half an idle chip costs more than the bytes that they save. `copies`: products of this size that
+/// run together (phases, slices of the depth). kElements knows one shape: its limit is latency, not the bytes.
 constexpr Block choose_block(std::int64_t rows, std::int64_t columns, std::int64_t copies, Access access,
                              std::int64_t multiprocessors) {
   if (access == Access::kElements) return Block::k64x64;
@@ -34,8 +35,8 @@ constexpr Block choose_block(std::int64_t rows, std::int64_t columns, std::int64
   return Block::k64x64;
 }
 
-/// Slices of a depth of `stages` stages for `blocks` blocks: about two blocks a multiprocessor, but no slice under 8 stages, which
-/// would spend its time filling the pipeline and writing sums.
+/// Slices of a depth of `stages` stages for `blocks` blocks: about two blocks a multiprocessor, but no slice under 8 stages,
+/// which would spend its time filling the pipeline and writing sums.
 constexpr std::int64_t choose_slices(std::int64_t blocks, std::int64_t stages, std::int64_t multiprocessors) {
   return std::max<std::int64_t>(1, std::min(2 * multiprocessors / blocks, stages / 8));
 }

@@ -26,8 +26,8 @@ __device__ __forceinline__ void store_pair(T* to, const float (&v)[2], int count
   }
 }
 
-/// y = activation(sum + bias + residual), and for a norm that follows the sums of what is stored and of its squares, per block and
-/// column. Every branch here is the same for the whole launch.
+/// y = activation(sum + bias + residual), and for a norm that follows the sums of what is stored and of its squares, per block
+/// and column. Every branch here is the same for the whole launch.
 template <class T>
 struct StoreForward {
   T* y;               // [rows, columns]
@@ -96,7 +96,8 @@ struct StoreForward {
   }
 };
 
-/// Row (n, i, j) of one phase goes to pixel (n, first_h + i * stride_h, first_w + j * stride_w) of images [N, height, width, columns].
+/// Row (n, i, j) of one phase goes to pixel (n, first_h + i * stride_h, first_w + j * stride_w) of images
+/// [N, height, width, columns].
 template <class T>
 struct StorePixels {
   T* to;

@@ -45,8 +45,8 @@ struct Matrix {
 };
 
 /// The unrolled windows of images [N, height, width, channels]: line i is the position (n, p, q), column j the tap (r, s) and
-/// channel c of its window, [taps_h, taps_w, channels]; the element lies at (p * scale + shift + r * step, ...). step is 1 where a
-/// window is read (forward, weights' gradient), -1 where the positions that a pixel took part in are (data's gradient).
+/// channel c of its window, [taps_h, taps_w, channels]; the element lies at (p * scale + shift + r * step, ...). step is 1 where
+/// a window is read (forward, weights' gradient), -1 where the positions that a pixel took part in are (data's gradient).
 template <class T>
 struct Window {
   using Element = T;

@@ -89,8 +89,9 @@ struct TensorCores {
 using Bf16 = TensorCores<bf16>;
 using Tf32 = TensorCores<float>;
 
-/// Exact float32 on the FMA units, k by k. A thread's sums lie where mma would leave them; four depths are read at a time, so that
-/// kDepth tiles give 16-byte loads: 16 of them feed 256 FMA. Steps are not unrolled, so that two blocks of 256 threads share an SM.
+/// Exact float32 on the FMA units, k by k. A thread's sums lie where mma would leave them; four depths are read at a time, so
+/// that kDepth tiles give 16-byte loads: 16 of them feed 256 FMA. Steps are not unrolled: the fragments of several at once would
+/// fill all 255 registers.
 struct Exact {
   using Element = float;
 

@@ -9,12 +9,6 @@
 namespace sutura::SUTURA_DEVICE::gemm {
 
 using namespace ::sutura::gemm;  // choice.h: the part that no device compiles
-// The vocabulary's, which functions of the same names in the executor's own namespace would hide.
-using ::sutura::copy_async_commit;
-using ::sutura::copy_async_wait;
-using ::sutura::load_matrix_x4;
-using ::sutura::mma_bf16;
-using ::sutura::mma_tf32;
 
 /// A stage holds 64 bytes of depth a row in every precision: 32 bf16 or 16 float32, two steps of mma m16n8k16 or m16n8k8. In
 /// bytes the fragments of both are the same, so that one set of loads serves them.
@@ -51,8 +45,8 @@ struct ThreadPlace {
 };
 
 /// One operand's part of a stage in shared memory: lines of the contiguous index, cut into 16-byte chunks. The chunk's place in
-/// its line is XORed with the line's number so that neither eight rows of an ldmatrix (16 bytes each) nor the 32 words that a warp
-/// reads of a 4-byte kRows tile (8 rows by 4 depths) share a bank.
+/// its line is XORed with the line's number so that neither eight rows of an ldmatrix (16 bytes each) nor the 32 words that a
+/// warp reads of a 4-byte kRows tile (8 rows by 4 depths) share a bank.
 template <class T, int kRows, Major kMajor>
 struct OperandTile {
   using Element = T;

@@ -10,7 +10,7 @@ __global__ void convert_kernel(std::int64_t n, const float* from, T* to) {
   if (i < n) to[i] = store_value<T>(from[i]);
 }
 
-/// Float32 weights as an operand of type T, 16-byte aligned: the tensor itself, its bf16 copy, or a workspace that the result owns
+/// Float32 weights as an operand of type T, 16-byte aligned: the tensor itself, its bf16 copy, or a workspace that this owns
 /// until the product is queued.
 template <class T>
 class Weights {

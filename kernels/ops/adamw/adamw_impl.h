@@ -13,7 +13,7 @@ void adamw_step(Context& ctx, const AdamWSettings& settings, std::int64_t t, con
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void adamw_step(Context& ctx, const AdamWSettings& settings, const DeviceStep& step, const Tensor& grads, StepTarget& target, Tensor& m,
-                Tensor& v);
+void adamw_step(Context& ctx, const AdamWSettings& settings, const DeviceStep& step, const Tensor& grads, StepTarget& target,
+                Tensor& m, Tensor& v);
 }
 #endif

@@ -17,9 +17,8 @@ struct Factors {
 
 /// Memory: 28 bytes an element, 2 more for the working copy; the square root and the division hide behind that. All parameters in
 /// one launch, a block per chunk (WorkingCopy::kChunk). Every operation is rounded once, in the CPU's order.
-__global__ void __launch_bounds__(kThreads)
-    adamw_kernel(Chunks chunks, const float* rates, const double* gate, Factors f, const float* grads, float* params, float* m,
-                 float* v) {
+__global__ void __launch_bounds__(kThreads) adamw_kernel(Chunks chunks, const float* rates, const double* gate, Factors f,
+                                                         const float* grads, float* params, float* m, float* v) {
   if (!open(gate)) return;
   const float keep = rates[0], step_size = rates[1], root2 = rates[2];
   for_chunk(chunks, [=](std::int64_t i) {
@@ -38,7 +37,8 @@ __global__ void __launch_bounds__(kThreads)
 void adamw_step(Context& ctx, const AdamWSettings& s, const DeviceStep& step, const Tensor& grads, StepTarget& target, Tensor& m,
                 Tensor& v) {
   const Chunks chunks(grads.elements(), target.copy);
-  const Factors f = {s.beta1, static_cast<float>(1.0 - double{s.beta1}), s.beta2, static_cast<float>(1.0 - double{s.beta2}), s.eps};
+  const Factors f = {s.beta1, static_cast<float>(1.0 - double{s.beta1}), s.beta2, static_cast<float>(1.0 - double{s.beta2}),
+                     s.eps};
   SUTURA_LAUNCH(adamw_kernel, chunks.blocks, kThreads, 0, ctx.stream().stream(), chunks,
                 static_cast<const float*>(step.numbers.data()), gate_of(step), f, static_cast<const float*>(grads.data()),
                 static_cast<float*>(target.values.data()), static_cast<float*>(m.data()), static_cast<float*>(v.data()));

@@ -11,7 +11,8 @@ namespace sutura {
 /// Shapes   x, y: [N, ..., C], rank >= 2, one type (float32, on onednn also bfloat16); all others [C] float32. Nothing
 ///          aliases. An empty batch (M = 0) leaves the running statistics alone and writes mean 0, rstd 1 / sqrt(eps).
 /// Numbers  Records depend on each other by design. A NaN or infinity makes its channel NaN, running statistics
-///          included. reference: sums in double, per record, then a pairwise tree over the records.
+///          included. reference: sums in double, per record, then a pairwise tree over the records. A device: means and squared
+///          deviations of blocks of rows in float32, joined in double; deviations beyond 1e19 overflow.
 /// Errors   kShapeMismatch; kInvalidArgument (type, undefined, eps <= 0, momentum outside [0, 1], M = 1: no variance).
 /// Source   Ioffe & Szegedy 2015, "Batch Normalization", algorithm 1.
 void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma, const Tensor& beta,

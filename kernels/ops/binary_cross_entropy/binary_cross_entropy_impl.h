@@ -9,6 +9,7 @@ double binary_cross_entropy_with_logits(Context& ctx, const Tensor& logits, cons
 }  // namespace sutura::reference
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void binary_cross_entropy_with_logits(Context& ctx, const Tensor& logits, const Tensor& labels, double scale, Tensor& grad_logits, std::span<const double> class_weights, LossSum& sum);
+void binary_cross_entropy_with_logits(Context& ctx, const Tensor& logits, const Tensor& labels, double scale, Tensor& grad_logits,
+                                      std::span<const double> class_weights, LossSum& sum);
 }  // namespace sutura::SUTURA_DEVICE
 #endif

@@ -1,9 +1,10 @@
 #include "kernels/cuda/gemm/weights.h"
 #include "kernels/ops/conv2d/conv2d_impl.h"
 
-// The data's gradient. Pixels fall into stride_h x stride_w phases: those of one phase are reached by the same taps of the window,
-// r = first_h, first_h + stride_h, ..., and their output positions go down by one a tap. So each phase is a product of its own without
-// a masked tap: rows are its pixels, columns channels, the depth [taps, filters]. Stride 1 has one phase, the flipped convolution.
+// The data's gradient. Pixels fall into stride_h x stride_w phases: those of one phase are reached by the same taps of the
+// window, r = first_h, first_h + stride_h, ..., and their output positions go down by one a tap. So each phase is a product of
+// its own without a masked tap: rows are its pixels, columns channels, the depth [taps, filters]. Stride 1 has one phase, the flipped
+// convolution.
 namespace sutura::SUTURA_DEVICE {
 namespace {
 

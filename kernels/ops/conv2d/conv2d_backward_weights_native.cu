@@ -2,8 +2,8 @@
 #include "kernels/ops/conv2d/conv2d_impl.h"
 #include "kernels/ops/conv2d/conv2d_windows.h"
 
-// The weights' gradient: rows are filters, columns a window [R, S, C], the depth the output positions (n, p, q) of the whole batch. The
-// result is small and the depth long, so the depth is cut into slices that fill the chip; a second kernel adds them in order.
+// The weights' gradient: rows are filters, columns a window [R, S, C], the depth the output positions (n, p, q) of the whole
+// batch. The result is small and the depth long, so the depth is cut into slices that fill the chip; a second kernel adds them in order.
 namespace sutura::SUTURA_DEVICE {
 namespace {
 

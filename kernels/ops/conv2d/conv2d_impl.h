@@ -18,13 +18,14 @@ void conv2d_backward_weights(Context& ctx, const Conv2dSpec& spec, const Tensor&
 }  // namespace sutura::onednn
 
 namespace sutura {
-/// What conv2d_forward_fused does to the sums before they are stored: y = activation(sums + bias + residual). nullptr: not that part.
+/// What conv2d_forward_fused does to the sums before they are stored: y = activation(sums + bias + residual). nullptr: without
+/// that part.
 struct Conv2dEpilogue {
   const Tensor* bias = nullptr;      // [K] float32
   const Tensor* residual = nullptr;  // like y, of y's type
   Activation activation = Activation::kNone;
-  /// Becomes [blocks, 2, K] float32: per block of output positions and channel the sum of what was stored, then of its squares. The
-  /// blocks follow from the shapes and the device alone; added up in their order they give a norm's batch statistics.
+  /// Becomes [blocks, 2, K] float32: per block of output positions and channel the sum of what was stored, then of its squares.
+  /// The blocks follow from the shapes and the device alone; added up in their order they give a norm's batch statistics.
   Tensor* statistics = nullptr;
 };
 }  // namespace sutura

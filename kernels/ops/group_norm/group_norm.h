@@ -13,7 +13,7 @@ namespace sutura {
 /// Shapes   x, y: [N, ..., C], rank >= 2, one type (float32, on onednn also bfloat16); gamma, beta: [C]; mean, rstd:
 ///          [N, groups]; these four float32. N >= 0, C a multiple of groups. Nothing aliases.
 /// Numbers  Each record on its own. A NaN or infinity makes its (record, group) NaN, nothing else. Statistics in double
-///          on reference.
+///          on reference; on a device means and squared deviations in float32, where deviations beyond 1e19 overflow.
 /// Errors   kShapeMismatch; kInvalidArgument (type, undefined, eps <= 0, groups < 1).
 /// Source   Wu & He 2018, "Group Normalization", eq. 1 and 7.
 void group_norm_forward(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,

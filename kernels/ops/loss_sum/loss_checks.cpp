@@ -14,7 +14,8 @@ void check_loss_outputs(const Context& ctx, const OpCheck& check, std::string_vi
   check.rank(what, outputs, 2, 2);
 }
 
-void check_loss_gradient(const Context& ctx, const OpCheck& check, std::string_view what, const Tensor& outputs, const Tensor& grad) {
+void check_loss_gradient(const Context& ctx, const OpCheck& check, std::string_view what, const Tensor& outputs,
+                         const Tensor& grad) {
   const bool half = ctx.on_device() && grad.defined() && grad.dtype() == DType::kBfloat16;
   check.type(what, grad, half ? outputs.dtype() : DType::kFloat32);
   check.shape(what, grad, outputs.shape());

@@ -9,7 +9,8 @@
 namespace sutura {
 
 void check_loss_outputs(const Context& ctx, const OpCheck& check, std::string_view what, const Tensor& outputs);
-void check_loss_gradient(const Context& ctx, const OpCheck& check, std::string_view what, const Tensor& outputs, const Tensor& grad);
+void check_loss_gradient(const Context& ctx, const OpCheck& check, std::string_view what, const Tensor& outputs,
+                         const Tensor& grad);
 /// Class indices [N] int32; their values only where they lie on the host. Errors: kInvalidArgument for one outside the classes.
 void check_labels(const Context& ctx, const OpCheck& check, const Tensor& outputs, const Tensor& labels, std::int64_t classes);
 /// Errors: kInvalidArgument unless empty, or one finite number > 0 per class.

@@ -1,7 +1,7 @@
-#include "kernels/cuda/double_sum.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/device_stream.h"
 #include "kernels/ops/loss_sum/loss_sum_impl.h"
+#include "kernels/ops/loss_sum/rows.h"
 
 namespace sutura::SUTURA_DEVICE {
 namespace {
@@ -9,33 +9,24 @@ namespace {
 constexpr unsigned kWarps = 32, kThreads = 32 * kWarps;
 
 /// Latency: a batch's labels are a few KiB. One block, so that the answer needs neither atomics nor a cleared flag.
-__global__ void labels_outside_kernel(std::int64_t records, std::int64_t classes, const std::int32_t* labels, std::int32_t* outside) {
+__global__ void labels_outside_kernel(std::int64_t records, std::int64_t classes, const std::int32_t* labels,
+                                      std::int32_t* outside) {
   bool found = false;
   for (std::int64_t i = threadIdx.x; i < records; i += blockDim.x) found = found || labels[i] < 0 || labels[i] >= classes;
   found = block_any(found);
   if (threadIdx.x == 0) *outside = found ? 1 : 0;
 }
 
-/// Latency: two doubles a record. One block adds them in a fixed order; thousands of records would still take microseconds.
-__global__ void __launch_bounds__(kThreads)
-    add_loss_rows_kernel(std::int64_t records, const double* losses, const double* broken, const std::int32_t* outside, double scale,
-                         double* sum) {
+/// Latency: two doubles a record. One block adds them in a fixed order; a thousand records are one load and addition a thread.
+__global__ void __launch_bounds__(kThreads) add_loss_rows_kernel(std::int64_t records, const double* losses, const double* broken,
+                                                                 const std::int32_t* outside, double scale, double* sum) {
   SUTURA_SHARED(double, loss_warps, kWarps);
   SUTURA_SHARED(double, broken_warps, kWarps);
   if (outside != nullptr && *outside != 0) {  // the same for all threads
     if (threadIdx.x == 0) sum[LossSum::kBadLabels] += 1.0;
     return;
   }
-  double loss = 0.0, flags = 0.0;
-  for (std::int64_t i = threadIdx.x; i < records; i += kThreads) {
-    loss += losses[i];
-    flags += broken[i];
-  }
-  loss = block_sum_double(loss, loss_warps);
-  flags = block_sum_double(flags, broken_warps);
-  if (threadIdx.x != 0) return;
-  sum[LossSum::kLoss] += scale * loss;
-  sum[LossSum::kNotFinite] += flags;
+  add_rows(records, losses, broken, scale, sum, loss_warps, broken_warps);
 }
 
 }  // namespace

@@ -9,12 +9,11 @@ namespace {
 
 constexpr unsigned kThreads = 128, kRows = kThreads / 32;
 
-/// Latency for the few outputs of a regression, memory for wide ones. A warp per row: lanes take consecutive elements, and a row's
-/// sum needs no barrier of the block.
+/// Latency for the few outputs of a regression, memory for wide ones. A warp per row: lanes take consecutive elements, and a
+/// row's sum needs no barrier of the block.
 template <class T, class G>
-__global__ void __launch_bounds__(kThreads)
-    squares_kernel(std::int64_t rows, std::int64_t width, const T* y, const float* target, double scale, G* grad, double* losses,
-                   double* broken) {
+__global__ void __launch_bounds__(kThreads) squares_kernel(std::int64_t rows, std::int64_t width, const T* y, const float* target,
+                                                           double scale, G* grad, double* losses, double* broken) {
   const std::int64_t n = static_cast<std::int64_t>(blockIdx.x) * kRows + threadIdx.x / 32;
   if (n >= rows) return;  // whole warps
   const double factor = scale * 2.0 / static_cast<double>(width);
@@ -40,8 +39,8 @@ void mean_squared_error(Context& ctx, const Tensor& y, const Tensor& target, dou
   const std::int64_t rows = y.shape()[0], width = y.shape()[1];
   LossRows values = loss_rows(ctx, rows);
   with_loss_types(y, grad_y, [&]<class T, class G>(T*, G*) {
-    SUTURA_LAUNCH((squares_kernel<T, G>), static_cast<unsigned>((rows + kRows - 1) / kRows), kThreads, 0, ctx.stream().stream(), rows,
-                  width, static_cast<const T*>(y.data()), static_cast<const float*>(target.data()), scale,
+    SUTURA_LAUNCH((squares_kernel<T, G>), static_cast<unsigned>((rows + kRows - 1) / kRows), kThreads, 0, ctx.stream().stream(),
+                  rows, width, static_cast<const T*>(y.data()), static_cast<const float*>(target.data()), scale,
                   static_cast<G*>(grad_y.data()), values.losses(), values.broken());
   });
   add_loss_rows(ctx, values, Tensor(), scale, sum);

@@ -9,7 +9,8 @@
 namespace sutura {
 
 namespace {
-void check_all(const OpCheck& check, const SgdSettings& settings, const Tensor& grads, const Tensor& params, const Tensor& velocity) {
+void check_all(const OpCheck& check, const SgdSettings& settings, const Tensor& grads, const Tensor& params,
+               const Tensor& velocity) {
   for (const float v : {settings.learning_rate, settings.momentum, settings.weight_decay}) {
     check.setting(v >= 0.0f && std::isfinite(v), "settings must be finite and not negative");
   }
@@ -34,8 +35,8 @@ void sgd_step(Context& ctx, const SgdSettings& settings, const Tensor& grads, Te
   on_cpu(ctx, reference::sgd_step, onednn::sgd_step)(ctx, settings, grads, params, velocity);
 }
 
-void sgd_step_from_device(Context& ctx, const SgdSettings& settings, const DeviceStep& step, const Tensor& grads, StepTarget& target,
-                          Tensor& velocity) {
+void sgd_step_from_device(Context& ctx, const SgdSettings& settings, const DeviceStep& step, const Tensor& grads,
+                          StepTarget& target, Tensor& velocity) {
   check_all(OpCheck(ctx, "sgd_step"), settings, grads, target.values, velocity);
   if (grads.elements() == 0) return;
   device_entry(ctx, &DeviceOps::sgd_step)(ctx, settings, step, grads, target, velocity);

@@ -23,8 +23,9 @@ void sgd_step(Context& ctx, const SgdSettings& settings, const Tensor& grads, Te
 /// The numbers of a DeviceStep for these settings.
 DeviceStep::Numbers sgd_rates(const SgdSettings& settings);
 /// sgd_step() on a device, with the learning rate of `step` instead of settings'; also writes target's working copy. Nothing
-/// changes where step's gate is not sound. The same bits as the reference backend. Errors: as sgd_step; kInternal on a CPU backend.
-void sgd_step_from_device(Context& ctx, const SgdSettings& settings, const DeviceStep& step, const Tensor& grads, StepTarget& target,
-                          Tensor& velocity);
+/// changes where step's gate is not sound. The same bits as the reference backend. Errors: as sgd_step; kInternal on a CPU
+/// backend.
+void sgd_step_from_device(Context& ctx, const SgdSettings& settings, const DeviceStep& step, const Tensor& grads,
+                          StepTarget& target, Tensor& velocity);
 
 }  // namespace sutura

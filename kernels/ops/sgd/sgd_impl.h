@@ -11,6 +11,7 @@ void sgd_step(Context& ctx, const SgdSettings& settings, const Tensor& grads, Te
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void sgd_step(Context& ctx, const SgdSettings& settings, const DeviceStep& step, const Tensor& grads, StepTarget& target, Tensor& velocity);
+void sgd_step(Context& ctx, const SgdSettings& settings, const DeviceStep& step, const Tensor& grads, StepTarget& target,
+              Tensor& velocity);
 }
 #endif

@@ -12,9 +12,8 @@ constexpr unsigned kThreads = 256;
 /// Memory: 12 bytes an element, 20 with momentum, 2 more for the working copy. All parameters in one launch, a block per chunk
 /// (WorkingCopy::kChunk). Every operation is rounded once, as on the CPU: arithmetic is free here.
 template <class Momentum>
-__global__ void __launch_bounds__(kThreads)
-    sgd_kernel(Chunks chunks, const float* rates, const double* gate, float momentum, float weight_decay, const float* grads,
-               float* params, float* velocity) {
+__global__ void __launch_bounds__(kThreads) sgd_kernel(Chunks chunks, const float* rates, const double* gate, float momentum,
+                                                       float weight_decay, const float* grads, float* params, float* velocity) {
   if (!open(gate)) return;
   const float rate = rates[0];
   for_chunk(chunks, [=](std::int64_t i) {
@@ -29,7 +28,8 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void sgd_step(Context& ctx, const SgdSettings& s, const DeviceStep& step, const Tensor& grads, StepTarget& target, Tensor& velocity) {
+void sgd_step(Context& ctx, const SgdSettings& s, const DeviceStep& step, const Tensor& grads, StepTarget& target,
+              Tensor& velocity) {
   const Chunks chunks(grads.elements(), target.copy);
   const auto go = [&](auto momentum) {
     SUTURA_LAUNCH((sgd_kernel<decltype(momentum)>), chunks.blocks, kThreads, 0, ctx.stream().stream(), chunks,

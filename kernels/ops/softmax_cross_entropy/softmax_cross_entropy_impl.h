@@ -9,6 +9,7 @@ double softmax_cross_entropy(Context& ctx, const Tensor& logits, const Tensor& l
 }  // namespace sutura::reference
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void softmax_cross_entropy(Context& ctx, const Tensor& logits, const Tensor& labels, double scale, Tensor& grad_logits, std::span<const double> class_weights, LossSum& sum);
+void softmax_cross_entropy(Context& ctx, const Tensor& logits, const Tensor& labels, double scale, Tensor& grad_logits,
+                           std::span<const double> class_weights, LossSum& sum);
 }  // namespace sutura::SUTURA_DEVICE
 #endif

@@ -1,7 +1,7 @@
-#include "kernels/cuda/double_sum.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/ops/loss_sum/loss_sum_impl.h"
 #include "kernels/ops/loss_sum/loss_types.h"
+#include "kernels/ops/loss_sum/rows.h"
 #include "kernels/ops/softmax_cross_entropy/softmax_cross_entropy_impl.h"
 
 namespace sutura::SUTURA_DEVICE {
@@ -9,11 +9,8 @@ namespace {
 
 constexpr unsigned kThreads = 128, kRows = kThreads / 32;
 
-/// The larger, or NaN where either is.
-__device__ __forceinline__ double top_of(double a, double b) { return a != a ? a : b > a || b != b ? b : a; }
-
-/// Latency: a batch is a few hundred rows of a few classes. A warp per row, so that rows spread over the chip and no barrier of the
-/// block is needed; four rows a block. The exponentials are computed a second time for the gradient: cheaper than keeping
+/// Latency: a batch is a few hundred rows of a few classes. A warp per row, so that rows spread over the chip and no barrier
+/// of the block is needed; four rows a block. The exponentials are computed a second time for the gradient: cheaper than keeping
 /// a row of any length.
 template <class T, class G>
 __global__ void __launch_bounds__(kThreads)
@@ -24,26 +21,16 @@ __global__ void __launch_bounds__(kThreads)
   const T* z = logits + n * classes;
   G* g = grad + n * classes;
   const std::int64_t label = labels[n];
-  const double own_logit = load_value(z[label]);
-  double top = -INFINITY;
+  const SoftmaxRow row = softmax_row(classes, label, [z](std::int64_t c) { return static_cast<double>(load_value(z[c])); });
   bool bad = false;
-  for (std::int64_t c = lane_id(); c < classes; c += 32) {
-    const double v = load_value(z[c]);
-    top = top_of(top, v);
-    bad = bad || !finite(v);
-  }
-  SUTURA_UNROLL
-  for (unsigned mask = 16; mask > 0; mask /= 2) top = top_of(top, warp_shuffle_xor(top, mask));
-  double sum = 0.0;
-  for (std::int64_t c = lane_id(); c < classes; c += 32) sum += exp(load_value(z[c]) - top);
-  sum = warp_sum_double(sum);
+  for (std::int64_t c = lane_id(); c < classes; c += 32) bad = bad || !finite(load_value(z[c]));
   const double w = weights.count == 0 ? 1.0 : weights.of[label];
-  const double loss = w * (log(sum) - (own_logit - top));
+  const double loss = w * row.loss;
   const bool any = warp_ballot(bad || !finite(loss)) != 0;
   warp_sync();  // grad may be the memory of logits: every lane has read its row's own logit by now
-  const double share = 1.0 / sum, factor = scale * w;
+  const double factor = scale * w;
   for (std::int64_t c = lane_id(); c < classes; c += 32) {
-    const double p = exp(load_value(z[c]) - top) * share;
+    const double p = exp(load_value(z[c]) - row.top) * row.share;
     g[c] = store_value<G>(static_cast<float>(factor * (p - (c == label ? 1.0 : 0.0))));
   }
   if (lane_id() != 0) return;
@@ -60,10 +47,10 @@ void softmax_cross_entropy(Context& ctx, const Tensor& logits, const Tensor& lab
   LossRows values = loss_rows(ctx, rows);
   const Tensor outside = labels_outside(ctx, labels, classes);
   with_loss_types(logits, grad_logits, [&]<class T, class G>(T*, G*) {
-    SUTURA_LAUNCH((softmax_rows_kernel<T, G>), static_cast<unsigned>((rows + kRows - 1) / kRows), kThreads, 0, ctx.stream().stream(),
-                  rows, classes, static_cast<const T*>(logits.data()), static_cast<const std::int32_t*>(labels.data()), scale, weights,
-                  static_cast<const std::int32_t*>(outside.data()), static_cast<G*>(grad_logits.data()), values.losses(),
-                  values.broken());
+    SUTURA_LAUNCH(
+        (softmax_rows_kernel<T, G>), static_cast<unsigned>((rows + kRows - 1) / kRows), kThreads, 0, ctx.stream().stream(), rows,
+        classes, static_cast<const T*>(logits.data()), static_cast<const std::int32_t*>(labels.data()), scale, weights,
+        static_cast<const std::int32_t*>(outside.data()), static_cast<G*>(grad_logits.data()), values.losses(), values.broken());
   });
   add_loss_rows(ctx, values, outside, scale, sum);
 }

@@ -18,7 +18,8 @@ struct Chunks {
       : table(copy == nullptr ? nullptr : static_cast<const std::int32_t*>(copy->chunks.data())),
         half(copy == nullptr ? nullptr : static_cast<bf16*>(const_cast<void*>(copy->half.data()))),
         total(elements),
-        blocks(static_cast<unsigned>(copy == nullptr ? (elements + WorkingCopy::kChunk - 1) / WorkingCopy::kChunk : copy->count())) {}
+        blocks(static_cast<unsigned>(copy == nullptr ? (elements + WorkingCopy::kChunk - 1) / WorkingCopy::kChunk
+                                                     : copy->count())) {}
 };
 
 /// Calls step(i) for the elements of this block's chunk, neighbouring threads taking neighbouring elements, and stores what it

@@ -18,8 +18,8 @@ struct FlatRange {
 /// kernel writes them with the values, so that no pass of their own casts weights. Its blocks take one chunk each: so many
 /// neighbouring elements that are either all copied, to neighbouring places, or not at all.
 struct WorkingCopy {
-  /// Elements of a chunk at most: 16 a thread of a block of 256, enough loads under way to reach memory's speed, and some thousand
-  /// blocks for the parameters of a ResNet-18.
+  /// Elements of a chunk at most: 16 a thread of a block of 256, enough loads under way to reach memory's speed, and some
+  /// thousand blocks for the parameters of a ResNet-18.
   static constexpr std::int64_t kChunk = 4096;
   Tensor chunks;  // [n, 3] int32, device: first element, elements, first element in `half` or -1
   Tensor half;    // [copied elements, each range padded to 8] bfloat16, device

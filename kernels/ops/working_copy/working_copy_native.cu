@@ -17,7 +17,8 @@ __global__ void __launch_bounds__(kThreads) refresh_kernel(Chunks chunks, const 
 
 void refresh_working_copy(const Context& ctx, const Tensor& values, WorkingCopy& copy) {
   const Chunks chunks(values.elements(), &copy);
-  SUTURA_LAUNCH(refresh_kernel, chunks.blocks, kThreads, 0, ctx.stream().stream(), chunks, static_cast<const float*>(values.data()));
+  SUTURA_LAUNCH(refresh_kernel, chunks.blocks, kThreads, 0, ctx.stream().stream(), chunks,
+                static_cast<const float*>(values.data()));
 }
 
 }  // namespace sutura::SUTURA_DEVICE

@@ -83,8 +83,8 @@ TEST_P(Products, FusedForwardIsTheCompositionOfItsParts) {
     const std::vector<double> y = to_doubles(fused.values()), sum = doubles(plain), r = doubles(residual);
     for (std::size_t i = 0; i < y.size(); ++i) {
       const double want = std::max(0.0, sum[i] + r[i]);
-      // float32: one rounding of the same sum, 2^-24 of it. bfloat16: the composition rounds the sum once more on the way, 2^-8 of
-      // it, and the fused result is rounded to 2^-8 of itself; 2^-15 for both at once.
+      // float32: one rounding of the same sum, 2^-24 of it. bfloat16: the composition rounds the sum once more on the way, 2^-8
+      // of it, and the fused result is rounded to 2^-8 of itself; 2^-15 for both at once.
       const bool half = ctx_->compute() == DType::kBfloat16;
       const double bound = half ? 0x1p-8 * (std::abs(sum[i]) + want) + 0x1p-15 * std::abs(sum[i]) : 0x1p-24 * want;
       ASSERT_LE(std::abs(y[i] - want), bound) << i;
@@ -102,7 +102,7 @@ TEST_P(Products, FusedForwardIsTheCompositionOfItsParts) {
         want[1] += y[i] * y[i];
         size += std::abs(y[i]);
       }
-      // Within a block a value passes at most 8 + 3 + 2 additions (its thread, its warp, the warps) and one squaring: 14 roundings.
+      // Within a block a value passes at most 8 + 3 + 2 additions (its thread, warp, the warps) and one squaring: 14 roundings.
       EXPECT_LE(std::abs(got[0] - want[0]), 14 * 0x1p-24 * size) << c;
       EXPECT_LE(std::abs(got[1] - want[1]), 14 * 0x1p-24 * want[1]) << c;
     }

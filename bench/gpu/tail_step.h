@@ -1,0 +1,49 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bench/gpu/measure.h"
+#include "models/losses/loss.h"
+#include "models/network.h"
+#include "models/optimizers/optimizer.h"
+
+namespace sutura::bench {
+
+/// The server's part of ResNet-18, cut after stage 1, for square pictures of `pixels` with this stem.
+struct Tail {
+  std::string name;  ///< "28px"
+  std::int64_t pixels;
+  std::string stem;
+  std::int64_t width;
+  std::int64_t batch;
+};
+std::vector<Tail> tails(Effort effort);
+
+/// One training step of a tail on data that lies where it computes: forward, binary cross-entropy, backward to the gradient that
+/// goes back to the client, SGD with momentum.
+class TailStep {
+ public:
+  TailStep(Context& ctx, const Tail& tail);
+  /// What changes with every step, and stays out of a graph.
+  void prepare();
+  /// Queues a prepared step on input `set`; waits for nothing.
+  void run(int set);
+  /// The loss of the last step; waits for it. Errors: kDevice if it is not sound.
+  double loss() const;
+
+ private:
+  Context& ctx_;
+  Network network_;
+  ParamStore params_;
+  std::unique_ptr<Loss> loss_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::vector<Tensor> inputs_, labels_;
+  LossSum sum_;
+  double scale_;
+};
+
+/// Seconds of a step, launched kernel by kernel and as one graph, on the native backend and on cudnn.
+void measure_tails(Report& report);
+
+}  // namespace sutura::bench
