@@ -24,7 +24,7 @@ struct Conv2dSpec {
 /// Numbers  A record's output never depends on the other records of the batch. NaN in x reaches the outputs whose
 ///          window covers it. A non-finite weight may also make outputs at the border NaN (0 * inf in the padding).
 ///          reference: sequential over (r, s, c) in blocks of 128, bias last; the same bits on every x86-64. native: sums in
-///          float32 in one order of (r, s, c); operands rounded to tf32 where the context says so, weights to bfloat16 where x is.
+///          float32 in one order of (r, s, c); operands rounded to tf32 where the context says so, weights to bfloat16 if x is.
 /// Errors   kShapeMismatch, kInvalidArgument.
 void conv2d_forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
 
