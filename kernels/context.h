@@ -27,10 +27,10 @@ class DeviceStream;
 /// Threads: one at a time.
 class Context {
  public:
-  /// `compute` is the element type of activations between layers: kFloat32, or kBfloat16 where supported (onednn on a CPU
-  /// with AVX512-BF16). `threads` >= 1 is what the backend may use; the reference backend uses one.
-  /// Errors: kDevice when the CPU lacks what was asked for.
-  /// On a device backend each Context has a stream of its own.
+  /// `compute` is the element type of activations between layers: kFloat32, or kBfloat16 where supported (devices; onednn
+  /// on a CPU with AVX512-BF16). `math` is for devices. `threads` >= 1 is what the backend may use; the reference backend uses
+  /// one. On a device backend each Context has a stream of its own.
+  /// Errors: kDevice when the CPU lacks what was asked for, or with one line that says why there is no such device.
   explicit Context(Backend backend, int threads = 1, DType compute = DType::kFloat32, Math math = Math::kIeee);
   /// On the device of `ops`, whatever device_ops() would say.
   Context(Backend backend, const DeviceOps& ops, DType compute = DType::kFloat32, Math math = Math::kIeee);

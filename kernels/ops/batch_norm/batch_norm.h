@@ -8,7 +8,7 @@ namespace sutura {
 /// Batch normalisation in training: statistics of each channel over all records and positions (M values), y = (x -
 /// mean[c]) * rstd[c] * gamma[c] + beta[c], rstd = 1 / sqrt(biased variance + eps). Updates, as PyTorch does,
 /// running_mean = (1 - momentum) * running_mean + momentum * mean, and running_var likewise with the unbiased variance.
-/// Shapes   x, y: [N, ..., C], rank >= 2, one type (float32, on onednn also bfloat16); all others [C] float32. Nothing
+/// Shapes   x, y: [N, ..., C], rank >= 2, one type (float32; onednn and devices also bfloat16); all others [C] float32. Nothing
 ///          aliases. An empty batch (M = 0) leaves the running statistics alone and writes mean 0, rstd 1 / sqrt(eps).
 /// Numbers  Records depend on each other by design. A NaN or infinity makes its channel NaN, running statistics
 ///          included. reference: sums in double, per record, then a pairwise tree over the records. A device: means and squared

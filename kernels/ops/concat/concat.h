@@ -7,8 +7,8 @@
 namespace sutura {
 
 /// Joins tensors along the last dimension, in the order given.
-/// Shapes   xs: at least one, rank >= 1, equal in all dimensions but the last and in type (float32, on onednn also
-///          bfloat16); y: the same leading dimensions, last = sum of the last. Nothing aliases.
+/// Shapes   xs: at least one, rank >= 1, equal in all dimensions but the last and in type (float32; onednn and
+///          devices also bfloat16); y: the same leading dimensions, last = sum of the last. Nothing aliases.
 /// Numbers  Copies bits.
 /// Errors   kShapeMismatch, kInvalidArgument.
 void concat_forward(Context& ctx, const std::vector<const Tensor*>& xs, Tensor& y);

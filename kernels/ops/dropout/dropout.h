@@ -16,7 +16,7 @@ struct DropoutKey {
 
 /// mask = 1 with probability 1 - rate, else 0;  y = x / (1 - rate) where the mask is 1, exactly 0 elsewhere (NaN
 /// included).
-/// Shapes   x, y: any equal shape and type (float32, on onednn also bfloat16); mask: the same shape, uint8. y may alias
+/// Shapes   x, y: any equal shape and type (float32; onednn and devices also bfloat16); mask: the same shape, uint8. y may alias
 ///          x.
 /// Numbers  The mask is a pure function of the key and the element's index (PhiloxStream), the same on every backend.
 /// Errors   kShapeMismatch; kInvalidArgument (type, undefined, rate outside [0, 1)).

@@ -5,7 +5,7 @@
 namespace sutura {
 
 /// y = x * Phi(x) with Phi(x) = (1 + erf(x / sqrt 2)) / 2: the exact form, not the tanh approximation.
-/// Shapes   x, y: any equal shape and type (float32, on onednn also bfloat16). Nothing aliases.
+/// Shapes   x, y: any equal shape and type (float32; onednn and devices also bfloat16). Nothing aliases.
 /// Numbers  NaN gives NaN, +inf gives +inf. -inf gives -0 on reference (onednn: -0 or NaN). Absolute error below 1e-6 *
 ///          |x|.
 /// Errors   kShapeMismatch, kInvalidArgument.

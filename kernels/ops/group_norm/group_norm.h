@@ -10,7 +10,7 @@ namespace sutura {
 /// Group normalisation: channels split into `groups` equal runs, each record's group is brought to mean 0 and variance
 /// 1 over all its positions, then y = normalised * gamma[c] + beta[c].  rstd = 1 / sqrt(variance + eps), biased
 /// variance.
-/// Shapes   x, y: [N, ..., C], rank >= 2, one type (float32, on onednn also bfloat16); gamma, beta: [C]; mean, rstd:
+/// Shapes   x, y: [N, ..., C], rank >= 2, one type (float32; onednn and devices also bfloat16); gamma, beta: [C]; mean, rstd:
 ///          [N, groups]; these four float32. N >= 0, C a multiple of groups. Nothing aliases.
 /// Numbers  Each record on its own. A NaN or infinity makes its (record, group) NaN, nothing else. Statistics in double
 ///          on reference; on a device means and squared deviations in float32, where deviations beyond 1e19 overflow.

@@ -6,7 +6,7 @@ namespace sutura {
 
 /// Layer normalisation over the last dimension: y = (x - mean) * rstd * gamma[c] + beta[c], rstd = 1 / sqrt(variance +
 /// eps), biased variance.
-/// Shapes   x, y: [..., C], rank >= 1, one type (float32, on onednn also bfloat16); gamma, beta: [C]; mean, rstd:
+/// Shapes   x, y: [..., C], rank >= 1, one type (float32; onednn and devices also bfloat16); gamma, beta: [C]; mean, rstd:
 ///          [rows] with rows = elements / C; these four float32. C >= 1. Nothing aliases.
 /// Numbers  Each row on its own. A NaN or infinity makes its row NaN, nothing else. Statistics in double on reference.
 /// Errors   kShapeMismatch; kInvalidArgument (type, undefined, eps <= 0).

@@ -18,7 +18,7 @@ struct Pool2dSpec {
 };
 
 /// y = the largest value of each window; index = its place, h * W + w in the image, the lowest place on ties.
-/// Shapes   x: [N, H, W, C] and y: [N, P, Q, C] of one type (float32, on onednn also bfloat16); index: int32, y's
+/// Shapes   x: [N, H, W, C] and y: [N, P, Q, C] of one type (float32; onednn and devices also bfloat16); index: int32, y's
 ///          shape. The padding never wins. Nothing aliases.
 /// Numbers  NaN wins (the first NaN of the window in row order).
 /// Errors   kShapeMismatch, kInvalidArgument.
@@ -31,7 +31,7 @@ void max_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Ten
 void max_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& index, const Tensor& grad_y, Tensor& grad_x);
 
 /// y = window sum / (kernel_h * kernel_w): the padding counts as zeros (PyTorch's count_include_pad).
-/// Shapes   x: [N, H, W, C] and y: [N, P, Q, C] of one type (float32, on onednn also bfloat16). Nothing aliases.
+/// Shapes   x: [N, H, W, C] and y: [N, P, Q, C] of one type (float32; onednn and devices also bfloat16). Nothing aliases.
 /// Numbers  NaN reaches the windows that cover it.
 /// Errors   kShapeMismatch, kInvalidArgument.
 void avg_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Tensor& y);
@@ -40,7 +40,7 @@ void avg_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Ten
 void avg_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& grad_y, Tensor& grad_x);
 
 /// y[n,c] = mean over all positions of x[n,h,w,c].
-/// Shapes   x: [N, H, W, C], y: [N, C], one type (float32, on onednn also bfloat16). H, W, C >= 1.
+/// Shapes   x: [N, H, W, C], y: [N, C], one type (float32; onednn and devices also bfloat16). H, W, C >= 1.
 /// Errors   kShapeMismatch, kInvalidArgument.
 void global_avg_pool_forward(Context& ctx, const Tensor& x, Tensor& y);
 /// grad_x[n,h,w,c] = grad_y[n,c] / (H * W); overwrites grad_x.  Errors as global_avg_pool_forward.

@@ -5,7 +5,7 @@
 namespace sutura {
 
 /// y = x where x > 0, 0 where x <= 0, NaN where x is NaN.
-/// Shapes   x, y: any equal shape and type (float32, on onednn also bfloat16). y may alias x.
+/// Shapes   x, y: any equal shape and type (float32; onednn and devices also bfloat16). y may alias x.
 /// Errors   kShapeMismatch, kInvalidArgument.
 void relu_forward(Context& ctx, const Tensor& x, Tensor& y);
 

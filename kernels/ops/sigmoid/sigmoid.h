@@ -5,7 +5,7 @@
 namespace sutura {
 
 /// y = 1 / (1 + exp(-x)).
-/// Shapes   x, y: any equal shape and type (float32, on onednn also bfloat16). y may alias x.
+/// Shapes   x, y: any equal shape and type (float32; onednn and devices also bfloat16). y may alias x.
 /// Numbers  Within [0, 1], no overflow at any x; NaN gives NaN.
 /// Errors   kShapeMismatch, kInvalidArgument.
 void sigmoid_forward(Context& ctx, const Tensor& x, Tensor& y);
