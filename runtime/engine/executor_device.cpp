@@ -163,9 +163,11 @@ void Executor::bring_inputs(const Instruction& i, Span& span, Work& w) {
   const Wiring& wiring = setup_.plan.wiring[static_cast<std::size_t>(i.node)];
   const auto bring_value = [&](int node, int route) {
     for (auto& [edge, value] : slots.received)
-      if (setup_.plan.edges[static_cast<std::size_t>(edge)].route == route) return bring(value, {SlotName::Kind::kReceived, edge}, span, w);
+      if (setup_.plan.edges[static_cast<std::size_t>(edge)].route == route)
+        return bring(value, {SlotName::Kind::kReceived, edge}, span, w);
     // A value that a span makes is not there yet.
-    if (const auto it = slots.values.find(node); it != slots.values.end()) bring(it->second, {SlotName::Kind::kValue, node}, span, w);
+    if (const auto it = slots.values.find(node); it != slots.values.end())
+      bring(it->second, {SlotName::Kind::kValue, node}, span, w);
   };
   switch (i.op) {
     case OpCode::kForward: bring_value(wiring.inputs[0], wiring.routes[0]); break;
@@ -254,7 +256,8 @@ void Executor::take_step(const std::string& segment, std::size_t copy, double ra
   SegmentCopy& c = copies(segment)[copy];
   if (graphs_ == nullptr) return c.optimizer->step(ctx_, c.params, rate);
   constexpr std::int64_t kUpdate = -1;  // no purpose has this number
-  StepGraphs::Kind* kind = graphs_->kind({kUpdate, static_cast<std::int64_t>(setup_.segments.index(segment)), static_cast<std::int64_t>(copy)});
+  StepGraphs::Kind* kind =
+      graphs_->kind({kUpdate, static_cast<std::int64_t>(setup_.segments.index(segment)), static_cast<std::int64_t>(copy)});
   if (kind == nullptr) return c.optimizer->step(ctx_, c.params, rate);
   c.optimizer->prepare(ctx_, rate);
   c.optimizer->refresh(ctx_);

@@ -7,7 +7,9 @@ namespace {
 
 /// A mean and a maximum are computed on the host, wherever the other work lies: few values of studies with several holders, and
 /// no kernel of their own.
-bool is_for_host(const Context& ctx, JoinKind kind) { return ctx.on_device() && (kind == JoinKind::kMean || kind == JoinKind::kMax); }
+bool is_for_host(const Context& ctx, JoinKind kind) {
+  return ctx.on_device() && (kind == JoinKind::kMean || kind == JoinKind::kMax);
+}
 
 }  // namespace
 
@@ -80,8 +82,7 @@ std::vector<Tensor> join_backward(Context& ctx, JoinKind kind, const Tensor& gra
     const auto out = grads[k].f32();
     for (std::size_t i = 0; i < out.size(); ++i) {
       if (kind == JoinKind::kMean) out[i] = g[i] / static_cast<float>(grads.size());
-      if (kind == JoinKind::kMax)
-        out[i] = winners.as<std::int32_t>()[i] == static_cast<std::int32_t>(k) ? g[i] : 0.0f;
+      if (kind == JoinKind::kMax) out[i] = winners.as<std::int32_t>()[i] == static_cast<std::int32_t>(k) ? g[i] : 0.0f;
     }
   }
   return grads;

@@ -7,7 +7,7 @@
 namespace sutura {
 namespace {
 
-constexpr std::size_t kMostKinds = 64;  // a study has a handful: full and last batches of training and of evaluation
+constexpr std::size_t kMostKinds = 256;  // each site has a full and a last batch, in training and in both evaluations
 
 /// Memory comes from `arena` while this lives.
 class Entered {
@@ -109,7 +109,8 @@ Staging::~Staging() {
 }
 
 void Staging::copy(ByteSpan bytes, Tensor& to) {
-  require(to.place() == Tensor::Place::kDevice && to.bytes_size() == bytes.size(), Errc::kInternal, "staged values do not fit their place");
+  require(to.place() == Tensor::Place::kDevice && to.bytes_size() == bytes.size(), Errc::kInternal,
+          "staged values do not fit their place");
   if (bytes.empty()) return;
   const DeviceRuntime& runtime = ctx_.stream().runtime();
   if (ring_.size() < kSlots) {
@@ -122,7 +123,8 @@ void Staging::copy(ByteSpan bytes, Tensor& to) {
     slot.copied = runtime.create_event();
   else
     runtime.wait_on_host(slot.copied);
-  if (!slot.memory.defined() || slot.memory.bytes_size() < bytes.size()) slot.memory = ctx_.pinned({static_cast<std::int64_t>(bytes.size())}, DType::kUint8);
+  if (!slot.memory.defined() || slot.memory.bytes_size() < bytes.size())
+    slot.memory = ctx_.pinned({static_cast<std::int64_t>(bytes.size())}, DType::kUint8);
   std::memcpy(slot.memory.data(), bytes.data(), bytes.size());
   runtime.copy_to_device(ctx_.stream().stream(), to.data(), slot.memory.data(), bytes.size());
   runtime.record(slot.copied, ctx_.stream().stream());

@@ -42,17 +42,17 @@ class RecordedWork {
 /// The device work of one part of a step between two dealings with a peer, and the fixed memory that it works on.
 struct Span {
   RecordedWork work;
-  std::map<SlotName, Tensor> ports;  ///< where what came from the host is put before the work
-  std::map<SlotName, Tensor> left;   ///< what the work leaves in the slots: views
+  std::map<SlotName, Tensor> ports;                            ///< where what came from the host is put before the work
+  std::map<SlotName, Tensor> left;                             ///< what the work leaves in the slots: views
   std::map<std::pair<int, Leg>, std::vector<Tensor>> encoded;  ///< pinned: what SEND takes, by edge and leg
   struct Draw {
     std::uint64_t seed;
     std::string stream;
     Tensor words;  // [4] int32
   };
-  std::vector<Draw> draws;           ///< random draws of the work: their words change with the step
-  Tensor loss;                       ///< pinned
-  Tensor outputs;                    ///< pinned, for scores
+  std::vector<Draw> draws;  ///< random draws of the work: their words change with the step
+  Tensor loss;              ///< pinned
+  Tensor outputs;           ///< pinned, for scores
 };
 
 /// Records the device work of steps and replays it. Steps of one kind (purpose, parts and their sizes) do the same kernels on the

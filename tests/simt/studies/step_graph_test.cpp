@@ -1,8 +1,8 @@
 // Steps on a device, recorded and replayed: the same bits as the same steps kernel by kernel, and nearly those of the reference.
 #include <cmath>
 
-#include "tests/simt/executor.h"
 #include "tests/engine/crew.h"
+#include "tests/simt/executor.h"
 
 namespace sutura {
 namespace {
@@ -23,7 +23,9 @@ std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.nam
 // (one for each convolution, norm, activation and sum) move a logit by about sqrt(L) u times the size of its terms, here at most 4,
 // and the loss of one logit, whose slope is below 1, by no more. A gradient's relative error is of the same kind, so that each
 // update adds about as much again: (1 + step) 4 sqrt(L) 2^-9 in all.
-double half_tolerance(double roundings, std::size_t step) { return static_cast<double>(1 + step) * 4.0 * std::sqrt(roundings) / 512.0; }
+double half_tolerance(double roundings, std::size_t step) {
+  return static_cast<double>(1 + step) * 4.0 * std::sqrt(roundings) / 512.0;
+}
 
 const Case kCases[] = {
     {"mlp", "zoo: mlp, hidden: [12, 9], dropout: 0.25, cuts: [act1]", {1, 7}, 3},
@@ -92,14 +94,16 @@ TEST_P(StepGraph, ReplaysAreTheSameBits) {
 
 TEST_P(StepGraph, LossesAreTheReferences) {
   const auto reference = work([](const Instance&) { return Context(Backend::kReference); }, Recording::kOff);
-  const auto exact = work([](const Instance& i) { return i.name == "server" ? on_device() : Context(Backend::kReference); }, Recording::kOn);
+  const auto exact =
+      work([](const Instance& i) { return i.name == "server" ? on_device() : Context(Backend::kReference); }, Recording::kOn);
   // Sums in another order: at most 1e3 terms of a product round to about sqrt(1e3) 2^-24 = 2e-6 of their size in each of up to
   // twenty layers; nine steps.
   const std::vector<double> want = losses(reference), got = losses(exact);
   ASSERT_EQ(got.size(), want.size());
   for (std::size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], want[i], 2e-4 * want[i]) << "step " << i;
-  const auto half = work([](const Instance& i) { return i.name == "server" ? on_device(DType::kBfloat16) : Context(Backend::kReference); },
-                         Recording::kOn);
+  const auto half =
+      work([](const Instance& i) { return i.name == "server" ? on_device(DType::kBfloat16) : Context(Backend::kReference); },
+           Recording::kOn);
   const std::vector<double> rounded = losses(half);
   ASSERT_GE(rounded.size(), 5u);
   for (std::size_t i = 0; i < 5; ++i) EXPECT_NEAR(rounded[i], want[i], half_tolerance(GetParam().roundings, i)) << "step " << i;
