@@ -67,9 +67,9 @@ class DeviceStream {
   const DeviceRuntime& runtime_;
   Stream stream_;
   std::unordered_map<void*, Block> blocks_;
-  std::unordered_map<void*, std::size_t> pinned_;            // all pinned blocks and their sizes
+  std::unordered_map<void*, std::size_t> pinned_;          // all pinned blocks and their sizes
   std::map<std::size_t, std::vector<void*>> kept_pinned_;  // by size
-  std::vector<void*> resting_pinned_;                        // given back, maybe still used by copies
+  std::vector<void*> resting_pinned_;                      // given back, maybe still used by copies
   std::uint64_t host_accesses_ = 0;
   std::unique_ptr<Arena> own_;
   Arena* entered_;
@@ -84,8 +84,8 @@ class DeviceStream::Arena {
 
  private:
   friend class DeviceStream;
-  DeviceStream* stream_;                                  // nullptr once the stream is gone
-  std::map<std::size_t, std::vector<void*>> kept_;        // by size
+  DeviceStream* stream_;                            // nullptr once the stream is gone
+  std::map<std::size_t, std::vector<void*>> kept_;  // by size
 };
 
 }  // namespace sutura

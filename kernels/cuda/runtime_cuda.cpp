@@ -90,7 +90,8 @@ class DuringCapture {
 std::string why_unusable() {
   int driver = 0, devices = 0, major = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no NVIDIA driver is installed";
-  if (const std::string why = loss().why(); !why.empty()) return "an earlier session lost the GPU (" + why + "): start the program again";
+  if (const std::string why = loss().why(); !why.empty())
+    return "an earlier session lost the GPU (" + why + "): start the program again";
   cudaError_t error = cudaGetDeviceCount(&devices);
   if (error == cudaSuccess && devices == 0) return "the NVIDIA driver finds no GPU";
   if (error == cudaSuccess) error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
@@ -104,8 +105,8 @@ std::string describe() {
   int version = 0;
   check(cudaGetDeviceProperties(&p, 0), "device properties");
   check(cudaDriverGetVersion(&version), "driver version");
-  return std::string(p.name) + ", sm_" + std::to_string(p.major) + std::to_string(p.minor) + ", CUDA " + std::to_string(version / 1000) +
-         "." + std::to_string(version % 1000 / 10);
+  return std::string(p.name) + ", sm_" + std::to_string(p.major) + std::to_string(p.minor) + ", CUDA " +
+         std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
 void* allocate(std::size_t bytes) {
@@ -217,10 +218,10 @@ int multiprocessors() {
 
 extern const DeviceRuntime runtime;
 const DeviceRuntime runtime = {
-    "CUDA",       why_unusable,   describe,      allocate,      release,      allocate_pinned, release_pinned, free_bytes,
-    create_stream, destroy_stream, synchronise,   copy_to_device, copy_to_host, copy_on_device,  fill,           create_event,
-    destroy_event, record,         wait,          wait_on_host,  milliseconds_between, begin_capture, end_capture, abandon_capture,
-    replay,        destroy_graph,  multiprocessors};
+    "CUDA",        why_unusable,  describe,        allocate,    release,        allocate_pinned, release_pinned,
+    free_bytes,    create_stream, destroy_stream,  synchronise, copy_to_device, copy_to_host,    copy_on_device,
+    fill,          create_event,  destroy_event,   record,      wait,           wait_on_host,    milliseconds_between,
+    begin_capture, end_capture,   abandon_capture, replay,      destroy_graph,  multiprocessors};
 
 }  // namespace native
 }  // namespace sutura
