@@ -148,7 +148,7 @@ void Context::copy(const Tensor& from, Tensor& to) const {
 void Context::synchronise() const {
   if (!on_device()) return;
   stream().note_host_access();
-  stream().runtime().synchronise(stream().stream());
+  stream().synchronise();
 }
 
 std::string Context::description() const {

@@ -69,10 +69,16 @@ void* DeviceStream::take_pinned(std::size_t bytes) {
   return memory;
 }
 
-void DeviceStream::give_pinned(void* memory) noexcept { kept_pinned_[pinned_.at(memory)].push_back(memory); }
+void DeviceStream::give_pinned(void* memory) noexcept { resting_pinned_.push_back(memory); }
+
+void DeviceStream::synchronise() {
+  runtime_.synchronise(stream_);
+  for (void* memory : resting_pinned_) kept_pinned_[pinned_.at(memory)].push_back(memory);
+  resting_pinned_.clear();
+}
 
 void DeviceStream::free_kept(Arena& arena) {
-  runtime_.synchronise(stream_);
+  synchronise();
   for (auto& [size, kept] : arena.kept_) {
     for (void* memory : kept) {
       blocks_.erase(memory);

@@ -32,8 +32,11 @@ class DeviceStream {
   /// Device memory. Errors: kResources when the device has no more, after every kept block was given back to it.
   void* take(std::size_t bytes);
   void give(void* memory) noexcept;
-  /// Pinned host memory, kept for the next taker too (making it takes the driver long). A block may be handed out again at
-  /// once: whoever gives one back has waited for the copies that use it. Errors: kResources.
+  /// Waits for all work; reports what failed in it.
+  void synchronise();
+  /// Pinned host memory, kept for the next taker too (making it takes the driver long). A block that was given back may still be
+  /// written by a copy that nobody waits for any more (a message to a peer that left), so it rests until the stream was next
+  /// waited for: the host, which would fill it at once, does not follow the stream's order. Errors: kResources.
   void* take_pinned(std::size_t bytes);
   void give_pinned(void* memory) noexcept;
 
@@ -64,8 +67,9 @@ class DeviceStream {
   const DeviceRuntime& runtime_;
   Stream stream_;
   std::unordered_map<void*, Block> blocks_;
-  std::unordered_map<void*, std::size_t> pinned_;            // all pinned blocks and their sizes
+  std::unordered_map<void*, std::size_t> pinned_;          // all pinned blocks and their sizes
   std::map<std::size_t, std::vector<void*>> kept_pinned_;  // by size
+  std::vector<void*> resting_pinned_;                      // given back, maybe still used by copies
   std::uint64_t host_accesses_ = 0;
   std::unique_ptr<Arena> own_;
   Arena* entered_;
@@ -80,8 +84,8 @@ class DeviceStream::Arena {
 
  private:
   friend class DeviceStream;
-  DeviceStream* stream_;                                  // nullptr once the stream is gone
-  std::map<std::size_t, std::vector<void*>> kept_;        // by size
+  DeviceStream* stream_;                            // nullptr once the stream is gone
+  std::map<std::size_t, std::vector<void*>> kept_;  // by size
 };
 
 }  // namespace sutura

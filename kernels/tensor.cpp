@@ -141,7 +141,7 @@ void Tensor::copy_to(Tensor& host) const {
   }
   stream_->note_host_access();
   stream_->runtime().copy_to_host(stream_->stream(), host.data_, data_, bytes_size());
-  stream_->runtime().synchronise(stream_->stream());
+  stream_->synchronise();
 }
 
 Tensor Tensor::reshaped(const Shape& shape) && {

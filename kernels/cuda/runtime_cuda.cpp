@@ -68,6 +68,11 @@ void check(cudaError_t error, const char* what) {
   throw Error(error == cudaErrorMemoryAllocation ? Errc::kResources : Errc::kDevice, text);
 }
 
+/// For what cannot report: an error that stayed behind would be taken for the next kernel launch's.
+void drop(cudaError_t error) noexcept {
+  if (error != cudaSuccess) cudaGetLastError();
+}
+
 /// Memory may be taken and given back while a stream of this thread is captured: a block's address is what the graph records,
 /// the allocation itself is no part of it. Without this the call would fail and spoil the capture.
 class DuringCapture {
@@ -85,7 +90,8 @@ class DuringCapture {
 std::string why_unusable() {
   int driver = 0, devices = 0, major = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no NVIDIA driver is installed";
-  if (const std::string why = loss().why(); !why.empty()) return "an earlier session lost the GPU (" + why + "): start the program again";
+  if (const std::string why = loss().why(); !why.empty())
+    return "an earlier session lost the GPU (" + why + "): start the program again";
   cudaError_t error = cudaGetDeviceCount(&devices);
   if (error == cudaSuccess && devices == 0) return "the NVIDIA driver finds no GPU";
   if (error == cudaSuccess) error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
@@ -99,8 +105,8 @@ std::string describe() {
   int version = 0;
   check(cudaGetDeviceProperties(&p, 0), "device properties");
   check(cudaDriverGetVersion(&version), "driver version");
-  return std::string(p.name) + ", sm_" + std::to_string(p.major) + std::to_string(p.minor) + ", CUDA " + std::to_string(version / 1000) +
-         "." + std::to_string(version % 1000 / 10);
+  return std::string(p.name) + ", sm_" + std::to_string(p.major) + std::to_string(p.minor) + ", CUDA " +
+         std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
 void* allocate(std::size_t bytes) {
@@ -111,7 +117,7 @@ void* allocate(std::size_t bytes) {
 }
 void release(void* memory) noexcept {
   const DuringCapture allowed;
-  cudaFree(memory);
+  drop(cudaFree(memory));
 }
 void* allocate_pinned(std::size_t bytes) {
   const DuringCapture allowed;
@@ -121,7 +127,7 @@ void* allocate_pinned(std::size_t bytes) {
 }
 void release_pinned(void* memory) noexcept {
   const DuringCapture allowed;
-  cudaFreeHost(memory);
+  drop(cudaFreeHost(memory));
 }
 std::size_t free_bytes() {
   std::size_t free = 0, total = 0;
@@ -134,14 +140,26 @@ Stream create_stream() {
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
   return stream;
 }
-void destroy_stream(Stream stream) noexcept { cudaStreamDestroy(stream); }
+void destroy_stream(Stream stream) noexcept { drop(cudaStreamDestroy(stream)); }
 void synchronise(Stream stream) { check(cudaStreamSynchronize(stream), "device work"); }
 
+/// Of a copy with pageable memory the CUDA runtime promises only that it "might be synchronous with respect to the host": a GPU
+/// that reads such memory itself stages nothing, and the call may return before the copy. So it is waited for. While the stream is
+/// captured the wait fails, and the capture with it.
+void settle(Stream s, const void* host) {
+  cudaPointerAttributes known{};
+  check(cudaPointerGetAttributes(&known, host), "host memory");
+  if (known.type != cudaMemoryTypeHost) synchronise(s);
+}
 void copy_to_device(Stream s, void* to, const void* from, std::size_t n) {
+  if (n == 0) return;
   check(cudaMemcpyAsync(to, from, n, cudaMemcpyHostToDevice, s), "copy to the device");
+  settle(s, from);
 }
 void copy_to_host(Stream s, void* to, const void* from, std::size_t n) {
+  if (n == 0) return;
   check(cudaMemcpyAsync(to, from, n, cudaMemcpyDeviceToHost, s), "copy to the host");
+  settle(s, to);
 }
 void copy_on_device(Stream s, void* to, const void* from, std::size_t n) {
   check(cudaMemcpyAsync(to, from, n, cudaMemcpyDeviceToDevice, s), "copy on the device");
@@ -153,7 +171,7 @@ Event create_event() {
   check(cudaEventCreate(&event), "event");
   return event;
 }
-void destroy_event(Event event) noexcept { cudaEventDestroy(event); }
+void destroy_event(Event event) noexcept { drop(cudaEventDestroy(event)); }
 void record(Event event, Stream s) { check(cudaEventRecord(event, s), "event"); }
 void wait(Stream s, Event event) { check(cudaStreamWaitEvent(s, event, 0), "event"); }
 void wait_on_host(Event event) { check(cudaEventSynchronize(event), "device work"); }
@@ -170,7 +188,7 @@ GraphExec* end_capture(Stream s) {
   check(cudaStreamEndCapture(s, &graph), "graph capture");
   auto* result = new GraphExec;
   const cudaError_t error = cudaGraphInstantiate(&result->exec, graph, 0);
-  cudaGraphDestroy(graph);
+  drop(cudaGraphDestroy(graph));
   if (error != cudaSuccess) {
     delete result;
     check(error, "graph");
@@ -186,7 +204,7 @@ void abandon_capture(Stream s) noexcept {
 void replay(GraphExec* graph, Stream s) { check(cudaGraphLaunch(graph->exec, s), "graph"); }
 void destroy_graph(GraphExec* graph) noexcept {
   if (graph == nullptr) return;
-  cudaGraphExecDestroy(graph->exec);
+  drop(cudaGraphExecDestroy(graph->exec));
   delete graph;
 }
 
@@ -200,10 +218,10 @@ int multiprocessors() {
 
 extern const DeviceRuntime runtime;
 const DeviceRuntime runtime = {
-    "CUDA",       why_unusable,   describe,      allocate,      release,      allocate_pinned, release_pinned, free_bytes,
-    create_stream, destroy_stream, synchronise,   copy_to_device, copy_to_host, copy_on_device,  fill,           create_event,
-    destroy_event, record,         wait,          wait_on_host,  milliseconds_between, begin_capture, end_capture, abandon_capture,
-    replay,        destroy_graph,  multiprocessors};
+    "CUDA",        why_unusable,  describe,        allocate,    release,        allocate_pinned, release_pinned,
+    free_bytes,    create_stream, destroy_stream,  synchronise, copy_to_device, copy_to_host,    copy_on_device,
+    fill,          create_event,  destroy_event,   record,      wait,           wait_on_host,    milliseconds_between,
+    begin_capture, end_capture,   abandon_capture, replay,      destroy_graph,  multiprocessors};
 
 }  // namespace native
 }  // namespace sutura

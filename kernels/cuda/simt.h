@@ -54,25 +54,28 @@ __device__ __forceinline__ void device_fence() { __threadfence(); }
 __device__ __forceinline__ unsigned atomic_add(unsigned* p, unsigned v) { return atomicAdd(p, v); }
 __device__ __forceinline__ unsigned atomic_or(unsigned* p, unsigned v) { return atomicOr(p, v); }
 
+// Assembly that touches memory names it as clobbered: `volatile` alone orders it with other volatile assembly, not with the plain
+// loads and stores of shared memory and the barriers around it.
+
 /// Starts a copy of 16 bytes from global to shared memory, both 16-byte aligned; with valid = false 16 zero bytes are written
 /// and `from` is not read (but must be a valid address). Lands when a wait covers its group.
 __device__ __forceinline__ void copy_async_16(void* to, const void* from, bool valid = true) {
   const auto shared = static_cast<unsigned>(__cvta_generic_to_shared(to));
   const int bytes = valid ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared), "l"(from), "r"(bytes));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared), "l"(from), "r"(bytes) : "memory");
 }
 /// The same for 4 bytes, 4-byte aligned.
 __device__ __forceinline__ void copy_async_4(void* to, const void* from, bool valid = true) {
   const auto shared = static_cast<unsigned>(__cvta_generic_to_shared(to));
   const int bytes = valid ? 4 : 0;
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(shared), "l"(from), "r"(bytes));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(shared), "l"(from), "r"(bytes) : "memory");
 }
 /// Closes this thread's group of copies (an empty group counts).
-__device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;\n"); }
+__device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
 /// Waits until at most kPending of this thread's groups are still under way. Other threads' copies need a block_sync() too.
 template <int kPending>
 __device__ __forceinline__ void copy_async_wait() {
-  asm volatile("cp.async.wait_group %0;\n" ::"n"(kPending));
+  asm volatile("cp.async.wait_group %0;\n" ::"n"(kPending) : "memory");
 }
 
 /// Four 8x8 matrices of 16-bit elements from shared memory: lane 8 i + r names row r of matrix i (16 bytes, aligned); register
@@ -81,14 +84,16 @@ __device__ __forceinline__ void load_matrix_x4(std::uint32_t (&r)[4], const void
   const auto shared = static_cast<unsigned>(__cvta_generic_to_shared(row));
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared));
+               : "r"(shared)
+               : "memory");
 }
 /// As load_matrix_x4, each matrix transposed on the way.
 __device__ __forceinline__ void load_matrix_x4_transposed(std::uint32_t (&r)[4], const void* row) {
   const auto shared = static_cast<unsigned>(__cvta_generic_to_shared(row));
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared));
+               : "r"(shared)
+               : "memory");
 }
 
 /// d (16x8, float32) += a (16x16, bf16, row major) * b (16x8, bf16, column major). Fragments of PTX ISA, mma.m16n8k16:

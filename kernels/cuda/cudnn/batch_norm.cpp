@@ -7,10 +7,12 @@ namespace {
 // Not the persistent mode: it limits the range of values.
 constexpr cudnnBatchNormMode_t kMode = CUDNN_BATCHNORM_SPATIAL;
 
+/// The statistics and parameters are float32 whatever the images are: said here, not derived by the library from the images,
+/// since a narrower type would be read from our float32 memory without a complaint.
 struct Described {
   explicit Described(const Tensor& x) {
     describe(image, x.shape(), x.dtype());
-    check(cudnnDeriveBNTensorDescriptor(channels, image, kMode), "the statistics of a batch norm");
+    describe_channels(channels, x.shape()[x.shape().rank() - 1], DType::kFloat32);
   }
   TensorDescriptor image, channels;
 };
@@ -26,10 +28,11 @@ void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Ten
   const Described d(x);
   const Tensor from = readable(ctx, x), scale = readable(ctx, gamma), shift = readable(ctx, beta);
   Writable running_m(ctx, running_mean, Writable::Old::kNeeded), running_v(ctx, running_var, Writable::Old::kNeeded);
-  Writable to(ctx, y, Writable::Old::kOverwritten), m(ctx, mean, Writable::Old::kOverwritten), r(ctx, rstd, Writable::Old::kOverwritten);
-  if (!served(cudnnBatchNormalizationForwardTraining(Handles::of(ctx).dnn, kMode, &kOne, &kZero, d.image, from.data(), d.image, to.data(),
-                                                     d.channels, scale.data(), shift.data(), momentum, running_m.data(),
-                                                     running_v.data(), eps, m.data(), r.data()),
+  Writable to(ctx, y, Writable::Old::kOverwritten), m(ctx, mean, Writable::Old::kOverwritten),
+      r(ctx, rstd, Writable::Old::kOverwritten);
+  if (!served(cudnnBatchNormalizationForwardTraining(Handles::of(ctx).dnn, kMode, &kOne, &kZero, d.image, from.data(), d.image,
+                                                     to.data(), d.channels, scale.data(), shift.data(), momentum,
+                                                     running_m.data(), running_v.data(), eps, m.data(), r.data()),
               "batch_norm_forward_train"))
     return by_us();
   for (Writable* w : {&running_m, &running_v, &to, &m, &r}) w->finish(ctx);
@@ -43,8 +46,8 @@ void batch_norm_forward_evaluate(Context& ctx, float eps, const Tensor& x, const
   const Tensor from = readable(ctx, x), scale = readable(ctx, gamma), shift = readable(ctx, beta);
   const Tensor m = readable(ctx, running_mean), v = readable(ctx, running_var);
   Writable to(ctx, y, Writable::Old::kOverwritten);
-  if (!served(cudnnBatchNormalizationForwardInference(Handles::of(ctx).dnn, kMode, &kOne, &kZero, d.image, from.data(), d.image, to.data(),
-                                                      d.channels, scale.data(), shift.data(), m.data(), v.data(), eps),
+  if (!served(cudnnBatchNormalizationForwardInference(Handles::of(ctx).dnn, kMode, &kOne, &kZero, d.image, from.data(), d.image,
+                                                      to.data(), d.channels, scale.data(), shift.data(), m.data(), v.data(), eps),
               "batch_norm_forward_evaluate"))
     return by_us();
   to.finish(ctx);
@@ -62,9 +65,9 @@ void batch_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, co
   Writable to_gamma(ctx, grad_gamma, Writable::Old::kNeeded), to_beta(ctx, grad_beta, Writable::Old::kNeeded);
   // The library takes an eps only to repeat the statistics, which it is given here; it must not lie below its minimum.
   constexpr double kUnused = 1e-5;
-  if (!served(cudnnBatchNormalizationBackward(Handles::of(ctx).dnn, kMode, &kOne, &kZero, &kOne, &kOne, d.image, from.data(), d.image,
-                                              incoming.data(), d.image, to.data(), d.channels, scale.data(), to_gamma.data(),
-                                              to_beta.data(), kUnused, m.data(), r.data()),
+  if (!served(cudnnBatchNormalizationBackward(Handles::of(ctx).dnn, kMode, &kOne, &kZero, &kOne, &kOne, d.image, from.data(),
+                                              d.image, incoming.data(), d.image, to.data(), d.channels, scale.data(),
+                                              to_gamma.data(), to_beta.data(), kUnused, m.data(), r.data()),
               "batch_norm_backward"))
     return by_us();
   for (Writable* w : {&to, &to_gamma, &to_beta}) w->finish(ctx);

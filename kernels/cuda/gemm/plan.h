@@ -10,10 +10,12 @@
 /// From a problem to a launch.
 namespace sutura::SUTURA_DEVICE::gemm {
 
-/// Every size that kernels count in 32 bits. Errors: kInvalidArgument from 2^31 on.
+/// Every size that kernels count in 32 bits. The last block and the last stages count beyond the edge, by less than kBeyond.
+/// Errors: kInvalidArgument from 2^31 - kBeyond on.
 inline int counted(std::int64_t size) {
-  require(size < (std::int64_t{1} << 31), Errc::kInvalidArgument,
-          "a matrix product on a device has 2^31 rows, columns or terms, or more");
+  constexpr std::int64_t kBeyond = 1024;
+  require(size < (std::int64_t{1} << 31) - kBeyond, Errc::kInvalidArgument,
+          "a matrix product on a device has close to 2^31 rows, columns or terms, or more");
   return static_cast<int>(size);
 }
 

@@ -22,7 +22,9 @@ enum class Major { kDepth, kRows };
 template <int kBlockRows, int kBlockColumns, int kWarpRows, int kWarpColumns>
 struct BlockShape {
   static constexpr int kRows = kBlockRows, kColumns = kBlockColumns;
-  static constexpr int kStages = 4;  // three under way cover memory's latency; 64 KiB at most, so that two blocks share an SM
+  // Three under way cover memory's latency; 64 KiB at most leave two blocks of an SM their shared memory. Registers suffice for two
+  // of 256 threads in bf16 (126 a thread), not for the gradients in tf32 (155 to 167): held to 128 those spill.
+  static constexpr int kStages = 4;
   static constexpr int kWarpsDown = kBlockRows / kWarpRows, kWarpsAcross = kBlockColumns / kWarpColumns;
   static constexpr int kThreads = 32 * kWarpsDown * kWarpsAcross;
   static constexpr int kTilesDown = kWarpRows / 16, kTilesAcross = kWarpColumns / 8;  // mma tiles of a warp
