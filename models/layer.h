@@ -15,6 +15,9 @@ enum class Mode { kTrain, kEvaluate };
 /// Whether backward must produce the gradient of its input.
 enum class InputGrad { kNeeded, kNotNeeded };
 
+/// Whether neighbouring layers may run as one kernel where the device has one (models/fusion.h); off: for tests that compare.
+enum class Fusion { kOn, kOff };
+
 /// What a forward pass is part of: dropout masks are a pure function of it (and of the layer's name), so a split network
 /// and a whole one draw the same.
 struct Pass {
@@ -24,6 +27,7 @@ struct Pass {
   std::uint32_t lane = 0;         ///< index of the client within the step
   std::uint32_t micro_batch = 0;  ///< index of the micro-batch of that client
   DrawWords* draws = nullptr;     ///< on a device: whose words random draws begin with; nullptr: each draw copies its own there
+  Fusion fusion = Fusion::kOn;    ///< of no effect on a CPU: its layers always run one by one
 };
 
 /// How a parameter starts. Fan-in uniform is U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for linear and
@@ -51,7 +55,8 @@ struct ParamView {
 /// What backward needs from forward. Lives outside the layer, so layers are const and one tail serves many clients.
 struct Saved {
   std::vector<Tensor> tensors;
-  std::vector<Saved> children;  ///< one per nested layer
+  std::vector<Saved> children;      ///< one per nested layer
+  Fusion fusion = Fusion::kOff;     ///< how forward ran the nested layers
 };
 
 /// A pure function of (parameters, x). Public functions check, the do_ functions compute.
@@ -72,7 +77,8 @@ class Layer {
   /// False for public fronts, which no gradient may reach: refused where something before them trains.
   virtual bool has_backward() const { return true; }
 
-  /// Consumes x: what backward needs of it moves into `saved` (left untouched in kEvaluate).
+  /// Consumes x: what backward needs of it moves into `saved` (left untouched in kEvaluate). The result may be borrowed from
+  /// `saved`.
   Tensor forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const;
   /// Adds the parameters' gradients to params.grads and returns the gradient of x (undefined if not needed). Consumes `saved`.
   Tensor backward(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad want) const;

@@ -6,6 +6,15 @@
 #include "kernels/ops/cast/cast.h"
 
 namespace sutura {
+namespace {
+
+/// Whether `t` lies in what `saved` keeps.
+bool kept_in(const Saved& saved, const Tensor& t) {
+  return std::ranges::any_of(saved.tensors, [&](const Tensor& kept) { return kept.data() == t.data(); }) ||
+         std::ranges::any_of(saved.children, [&](const Saved& child) { return kept_in(child, t); });
+}
+
+}  // namespace
 
 Network& Network::add(const std::string& name, LayerPtr layer) {
   const auto names = layer_names();
@@ -48,6 +57,14 @@ Tensor Network::forward(Context& ctx, const ParamStore& params, Tensor x, Saved&
   if (x.dtype() != ctx.compute()) x = cast(ctx, x, ctx.compute());
   saved = Saved{};
   saved.children.resize(layers_.size());
+  saved.fusion = fusion_for(ctx, pass.fusion);
+  if (saved.fusion == Fusion::kOn) {
+    x = forward_row(ctx, row(ctx, params, 0), std::move(x), saved.children, pass);
+    if (pass.mode == Mode::kEvaluate)
+      for (Saved& child : saved.children) child = Saved{};
+    // The caller may use the result after backward has let go of `saved`.
+    return kept_in(saved, x) ? ctx.clone(x) : std::move(x);
+  }
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     x = layers_[i]->forward(ctx, params.view(ctx, i), std::move(x), saved.children[i], pass);
     if (pass.mode == Mode::kEvaluate) saved.children[i] = Saved{};
@@ -63,6 +80,11 @@ Tensor Network::backward(Context& ctx, const ParamStore& params, Saved& saved, T
   std::size_t last = 0;
   if (want == InputGrad::kNotNeeded)
     while (last < layers_.size() && layers_[last]->param_specs().empty()) ++last;
+  if (saved.fusion == Fusion::kOn) {
+    grad = backward_row(ctx, row(ctx, params, last), std::span(saved.children).subspan(last), std::move(grad), want);
+    saved = Saved{};
+    return want == InputGrad::kNeeded ? std::move(grad) : Tensor();
+  }
   for (std::size_t i = layers_.size(); i-- > last;) {
     const bool needed = i > last || want == InputGrad::kNeeded;
     grad = layers_[i]->backward(ctx, params.view(ctx, i), saved.children[i], std::move(grad),
@@ -70,6 +92,15 @@ Tensor Network::backward(Context& ctx, const ParamStore& params, Saved& saved, T
   }
   saved = Saved{};
   return want == InputGrad::kNeeded ? std::move(grad) : Tensor();
+}
+
+LayerRow Network::row(const Context& ctx, const ParamStore& params, std::size_t begin) const {
+  LayerRow row;
+  for (std::size_t i = begin; i < layers_.size(); ++i) {
+    row.layers.push_back(layers_[i].get());
+    row.params.push_back(params.view(ctx, i));
+  }
+  return row;
 }
 
 std::vector<Network> Network::cut_after(const std::vector<std::string>& cuts) && {

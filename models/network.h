@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "models/fusion.h"
 #include "models/param_store.h"
 
 namespace sutura {
@@ -22,7 +23,8 @@ class Network {
   std::int64_t parameter_count() const;
   /// Fresh parameters for all layers; the same values for the same (seed, layer name) however the network is cut.
   ParamStore make_params(std::uint64_t seed) const;
-  /// x in any float type; values flow in ctx.compute(). `saved` is filled for backward unless pass.mode is kEvaluate.
+  /// x in any float type; values flow in ctx.compute(). `saved` is filled for backward unless pass.mode is kEvaluate. On a device
+  /// neighbouring layers share kernels (models/fusion.h).
   Tensor forward(Context& ctx, const ParamStore& params, Tensor x, Saved& saved, const Pass& pass) const;
   /// Adds to params.grads(); returns the gradient of the input, or an undefined tensor if not wanted.
   Tensor backward(Context& ctx, const ParamStore& params, Saved& saved, Tensor grad_y, InputGrad want) const;
@@ -33,6 +35,8 @@ class Network {
   std::vector<std::string> layer_names() const;
 
  private:
+  /// Layers from `begin` on, with their parameters where `ctx` computes.
+  LayerRow row(const Context& ctx, const ParamStore& params, std::size_t begin) const;
   std::vector<LayerPtr> layers_;
 };
 

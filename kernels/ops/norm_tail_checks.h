@@ -21,4 +21,8 @@ inline void check_tail(const OpCheck& check, const NormTailGradient& tail, const
   }
 }
 
+/// A tail without anything in it: the plain op, which a backend may do in another way than the fused one.
+inline bool is_empty(const NormTail& tail) { return tail.residual == nullptr && tail.activation == Activation::kNone; }
+inline bool is_empty(const NormTailGradient& tail) { return tail.y == nullptr && tail.grad_residual == nullptr; }
+
 }  // namespace sutura

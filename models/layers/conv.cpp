@@ -1,6 +1,7 @@
 #include "models/layers/conv.h"
 
 #include "core/error.h"
+#include "kernels/ops/conv2d/conv2d_fused.h"
 #include "models/layers/option_reader.h"
 
 namespace sutura {
@@ -25,10 +26,11 @@ double Conv2d::flops(const Shape& x) const {
   return 2.0 * static_cast<double>(output_shape(x).elements()) * taps;
 }
 
-Tensor Conv2d::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
+Tensor Conv2d::forward_fused(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass,
+                             Activation activation, Tensor* statistics) const {
   Tensor y = ctx.tensor(output_shape(x.shape()), x.dtype());                                             // [N, OH, OW, K]
   const Tensor bias = bias_ == Bias::kAdded ? Tensor::borrow(params.values[1]) : Tensor();  // [K]
-  conv2d_forward(ctx, spec_, x, params.values[0], bias, y);
+  conv2d_forward_fused(ctx, spec_, x, params.values[0], bias, activation, statistics, y);
   if (pass.mode == Mode::kTrain) saved.tensors.push_back(std::move(x));
   return y;
 }

@@ -7,16 +7,17 @@ namespace sutura {
 /// Two-dimensional convolution (cross-correlation, as in every framework). Shapes: x [N, H, W, C], y [N, OH, OW, K];
 /// parameters weight [K, R, S, C], bias [K]. A 1-D signal is an image of height 1.
 /// Errors: kShapeMismatch naming the layer.
-class Conv2d final : public Layer {
+class Conv2d final : public ProductLayer {
  public:
   Conv2d(std::int64_t channels, std::int64_t filters, const Conv2dSpec& spec, Bias bias = Bias::kAdded)
       : channels_(channels), filters_(filters), spec_(spec), bias_(bias) {}
   Shape output_shape(const Shape& x) const override;
   std::vector<ParamSpec> param_specs() const override;
   double flops(const Shape& x) const override;
+  Tensor forward_fused(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass, Activation activation,
+                       Tensor* statistics) const override;
 
  protected:
-  Tensor do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const override;
   Tensor do_backward(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad want) const override;
 
  private:

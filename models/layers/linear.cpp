@@ -1,7 +1,7 @@
 #include "models/layers/linear.h"
 
 #include "core/error.h"
-#include "kernels/ops/linear/linear.h"
+#include "kernels/ops/linear/linear_fused.h"
 #include "models/layers/option_reader.h"
 
 namespace sutura {
@@ -22,10 +22,12 @@ double Linear::flops(const Shape& x) const {
   return 2.0 * static_cast<double>(x[0]) * static_cast<double>(inputs_) * static_cast<double>(outputs_);
 }
 
-Tensor Linear::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
+Tensor Linear::forward_fused(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass,
+                             Activation activation, Tensor* statistics) const {
+  if (statistics != nullptr) *statistics = Tensor();
   Tensor y = ctx.tensor({x.shape()[0], outputs_}, x.dtype());  // [N, O]
   const Tensor bias = bias_ == Bias::kAdded ? Tensor::borrow(params.values[1]) : Tensor();
-  linear_forward(ctx, x, params.values[0], bias, y);
+  linear_forward_fused(ctx, x, params.values[0], bias, activation, y);
   if (pass.mode == Mode::kTrain) saved.tensors.push_back(std::move(x));
   return y;
 }

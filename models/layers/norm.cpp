@@ -39,11 +39,12 @@ Shape GroupNorm::output_shape(const Shape& x) const { return checked(*this, "gro
 std::vector<ParamSpec> GroupNorm::param_specs() const { return scale_and_shift(channels_); }
 double GroupNorm::flops(const Shape& x) const { return kNormFlops * static_cast<double>(x.elements()); }
 
-Tensor GroupNorm::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
+Tensor GroupNorm::forward_fused(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass,
+                                const NormTail& tail, const Tensor&) const {
   Tensor y = ctx.tensor(x.shape(), x.dtype());        // [N, ..., C]
   Tensor mean = ctx.tensor({x.shape()[0], groups_});  // [N, G]
   Tensor rstd = ctx.tensor({x.shape()[0], groups_});  // [N, G]
-  group_norm_forward(ctx, groups_, eps_, x, params.values[0], params.values[1], y, mean, rstd);
+  group_norm_forward_fused(ctx, groups_, eps_, x, params.values[0], params.values[1], tail, y, mean, rstd);
   if (pass.mode == Mode::kTrain) {
     saved.tensors.push_back(std::move(x));
     saved.tensors.push_back(std::move(mean));
@@ -52,13 +53,14 @@ Tensor GroupNorm::do_forward(Context& ctx, const ParamView& params, Tensor x, Sa
   return y;
 }
 
-Tensor GroupNorm::do_backward(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad) const {
+Tensor GroupNorm::backward_fused(Context& ctx, const ParamView& params, const Saved& saved, const Tensor& grad_y,
+                                 const NormTailGradient& tail) const {
   const Tensor& x = saved.tensors.at(0);  // [N, ..., C]
   Tensor grad_x = ctx.tensor(x.shape(), x.dtype());    // [N, ..., C]
   Tensor grad_gamma = Tensor::borrow(params.grads[0]);
   Tensor grad_beta = Tensor::borrow(params.grads[1]);
-  group_norm_backward(ctx, groups_, x, grad_y, params.values[0], saved.tensors.at(1), saved.tensors.at(2), grad_x, grad_gamma,
-                      grad_beta);
+  group_norm_backward_fused(ctx, groups_, x, grad_y, params.values[0], saved.tensors.at(1), saved.tensors.at(2), tail, grad_x,
+                            grad_gamma, grad_beta);
   return grad_x;
 }
 
@@ -98,29 +100,33 @@ std::vector<ParamSpec> BatchNorm::param_specs() const {
   return specs;
 }
 
-Tensor BatchNorm::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
+Tensor BatchNorm::forward_fused(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass,
+                                const NormTail& tail, const Tensor& partials) const {
   Tensor y = ctx.tensor(x.shape(), x.dtype());                          // [N, ..., C]
   Tensor running_mean = Tensor::borrow(params.values[2]);  // [C]
   Tensor running_var = Tensor::borrow(params.values[3]);   // [C]
   if (pass.mode == Mode::kEvaluate) {
-    batch_norm_forward_evaluate(ctx, eps_, x, params.values[0], params.values[1], running_mean, running_var, y);
+    batch_norm_forward_evaluate_fused(ctx, eps_, x, params.values[0], params.values[1], running_mean, running_var, tail, y);
     return y;
   }
   Tensor mean = ctx.tensor({channels_});  // [C]
   Tensor rstd = ctx.tensor({channels_});  // [C]
-  batch_norm_forward_train(ctx, eps_, momentum_, x, params.values[0], params.values[1], running_mean, running_var, y, mean, rstd);
+  batch_norm_forward_train_fused(ctx, eps_, momentum_, x, params.values[0], params.values[1], running_mean, running_var, tail,
+                                 partials, y, mean, rstd);
   saved.tensors.push_back(std::move(x));
   saved.tensors.push_back(std::move(mean));
   saved.tensors.push_back(std::move(rstd));
   return y;
 }
 
-Tensor BatchNorm::do_backward(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad) const {
+Tensor BatchNorm::backward_fused(Context& ctx, const ParamView& params, const Saved& saved, const Tensor& grad_y,
+                                 const NormTailGradient& tail) const {
   const Tensor& x = saved.tensors.at(0);  // [N, ..., C]
   Tensor grad_x = ctx.tensor(x.shape(), x.dtype());    // [N, ..., C]
   Tensor grad_gamma = Tensor::borrow(params.grads[0]);
   Tensor grad_beta = Tensor::borrow(params.grads[1]);
-  batch_norm_backward(ctx, x, grad_y, params.values[0], saved.tensors.at(1), saved.tensors.at(2), grad_x, grad_gamma, grad_beta);
+  batch_norm_backward_fused(ctx, x, grad_y, params.values[0], saved.tensors.at(1), saved.tensors.at(2), tail, grad_x, grad_gamma,
+                            grad_beta);
   return grad_x;
 }
 

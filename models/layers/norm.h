@@ -1,5 +1,5 @@
 #pragma once
-#include "models/layer.h"
+#include "models/layers/fusable.h"
 
 namespace sutura {
 
@@ -7,17 +7,17 @@ class OptionReader;
 
 /// Normalises each record over groups of channels (Wu & He 2018). Shapes: x, y [N, ..., C]; weight, bias [C].
 /// Records do not influence each other, so it may stand before a private cut. Errors: kShapeMismatch naming the layer.
-class GroupNorm final : public Layer {
+class GroupNorm final : public NormLayer {
  public:
   /// Errors: kInvalidArgument if `groups` does not divide `channels`.
   GroupNorm(std::int64_t groups, std::int64_t channels, float eps = 1e-5f);
   Shape output_shape(const Shape& x) const override;
   std::vector<ParamSpec> param_specs() const override;
   double flops(const Shape& x) const override;
-
- protected:
-  Tensor do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const override;
-  Tensor do_backward(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad want) const override;
+  Tensor forward_fused(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass, const NormTail& tail,
+                       const Tensor& partials) const override;
+  Tensor backward_fused(Context& ctx, const ParamView& params, const Saved& saved, const Tensor& grad_y,
+                        const NormTailGradient& tail) const override;
 
  private:
   std::int64_t groups_;
@@ -46,7 +46,7 @@ class LayerNorm final : public Layer {
 /// running = (1 - momentum) running + momentum batch, the variance unbiased. Shapes: x, y [N, ..., C]; weight, bias,
 /// running_mean, running_var [C]. A forward in training changes the running statistics: the one exception to "a layer is
 /// a pure function". Records influence each other, so couples_records() is true.
-class BatchNorm final : public Layer {
+class BatchNorm final : public NormLayer {
  public:
   explicit BatchNorm(std::int64_t channels, float eps = 1e-5f, float momentum = 0.1f)
       : channels_(channels), eps_(eps), momentum_(momentum) {}
@@ -54,10 +54,10 @@ class BatchNorm final : public Layer {
   std::vector<ParamSpec> param_specs() const override;
   double flops(const Shape& x) const override;
   bool couples_records() const override { return true; }
-
- protected:
-  Tensor do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const override;
-  Tensor do_backward(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad want) const override;
+  Tensor forward_fused(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass, const NormTail& tail,
+                       const Tensor& partials) const override;
+  Tensor backward_fused(Context& ctx, const ParamView& params, const Saved& saved, const Tensor& grad_y,
+                        const NormTailGradient& tail) const override;
 
  private:
   std::int64_t channels_;

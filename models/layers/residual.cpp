@@ -99,8 +99,52 @@ Tensor Residual::run_back(const NamedLayers& path, std::size_t child, std::size_
   return grad;
 }
 
+LayerRow Residual::row(const NamedLayers& path, std::size_t param, const ParamView& params) const {
+  LayerRow row;
+  for (const auto& [name, layer] : path) {
+    const std::size_t count = layer->param_specs().size();
+    row.layers.push_back(layer.get());
+    row.params.push_back(params.slice(param, count));
+    param += count;
+  }
+  return row;
+}
+
+Tensor Residual::forward_fused(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
+  const std::span<Saved> children(saved.children);
+  // Both paths read x where it stands. The shortcut goes first: its result joins the main path's last kernel.
+  const Tensor s = shortcut_.empty() ? Tensor::borrow(x)
+                                     : forward_row(ctx, row(shortcut_, main_params_, params), Tensor::borrow(x),
+                                                   children.subspan(main_.size(), shortcut_.size()), pass);
+  Tensor y = forward_row(ctx, row(main_, 0, params), Tensor::borrow(x), children.first(main_.size()), pass, {&s, Activation::kRelu});
+  if (pass.mode == Mode::kEvaluate) {
+    saved.children.clear();
+    return y;
+  }
+  saved.tensors.push_back(std::move(x));
+  Saved& of_relu = saved.children.back();
+  of_relu.tensors.push_back(std::move(y));
+  return Tensor::borrow(of_relu.tensors.back());
+}
+
+Tensor Residual::backward_fused(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad want) const {
+  const std::span<Saved> children(saved.children);
+  // Where y is positive grad_y is the gradient of the sum; the last norm's pass writes it over grad_y, for the shortcut.
+  Tensor grad_s = Tensor::borrow(grad_y);
+  Tensor grad_x = backward_row(ctx, row(main_, 0, params), children.first(main_.size()), Tensor::borrow(grad_y), want,
+                               {&saved.children.back().tensors.at(0), &grad_s});
+  if (!shortcut_.empty())
+    grad_s = backward_row(ctx, row(shortcut_, main_params_, params), children.subspan(main_.size(), shortcut_.size()),
+                          std::move(grad_s), want);
+  if (want == InputGrad::kNotNeeded) return {};
+  add(ctx, grad_x, grad_s, grad_x);
+  return grad_x;
+}
+
 Tensor Residual::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
   saved.children.resize(main_.size() + shortcut_.size() + 1);
+  if (dynamic_cast<const NormLayer*>(main_.back().second.get()) != nullptr) saved.fusion = fusion_for(ctx, pass.fusion);
+  if (saved.fusion == Fusion::kOn) return forward_fused(ctx, params, std::move(x), saved, pass);
   Tensor y = run(main_, 0, 0, ctx, params, ctx.clone(x), saved, pass);
   const Tensor s = run(shortcut_, main_.size(), main_params_, ctx, params, std::move(x), saved, pass);
   add(ctx, y, s, y);
@@ -110,6 +154,7 @@ Tensor Residual::do_forward(Context& ctx, const ParamView& params, Tensor x, Sav
 }
 
 Tensor Residual::do_backward(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad want) const {
+  if (saved.fusion == Fusion::kOn) return backward_fused(ctx, params, saved, std::move(grad_y), want);
   Tensor grad = act_.backward(ctx, {}, saved.children.at(main_.size() + shortcut_.size()), std::move(grad_y), InputGrad::kNeeded);
   Tensor grad_x = run_back(main_, 0, 0, ctx, params, saved, ctx.clone(grad), want);
   const Tensor grad_s = run_back(shortcut_, main_.size(), main_params_, ctx, params, saved, std::move(grad), want);

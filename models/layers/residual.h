@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "models/fusion.h"
 #include "models/layers/activation.h"
 
 namespace sutura {
@@ -31,6 +32,12 @@ class Residual final : public Layer {
              Saved& saved, const Pass& pass) const;
   Tensor run_back(const NamedLayers& path, std::size_t child, std::size_t param, Context& ctx, const ParamView& params,
                   Saved& saved, Tensor grad, InputGrad want) const;
+
+  /// Layers of a path, whose parameters begin at `param`.
+  LayerRow row(const NamedLayers& path, std::size_t param, const ParamView& params) const;
+  /// On a device: the last norm also adds the shortcut and applies the ReLU.
+  Tensor forward_fused(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const;
+  Tensor backward_fused(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad want) const;
 
   NamedLayers main_;
   NamedLayers shortcut_;

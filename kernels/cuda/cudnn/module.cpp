@@ -41,6 +41,9 @@ const DeviceOps& table(const DeviceOps& native) {
   t.conv2d_forward = conv2d_forward;
   t.conv2d_backward_data = conv2d_backward_data;
   t.conv2d_backward_weights = conv2d_backward_weights;
+  // What is fused with a product of ours would keep the library's from being used.
+  t.linear_forward_fused = nullptr;
+  t.conv2d_forward_fused = nullptr;
   return t;
 }
 

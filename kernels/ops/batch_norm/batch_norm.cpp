@@ -91,6 +91,8 @@ void batch_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, co
 void batch_norm_forward_train_fused(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma,
                                     const Tensor& beta, Tensor& running_mean, Tensor& running_var, const NormTail& tail,
                                     const Tensor& partials, Tensor& y, Tensor& mean, Tensor& rstd) {
+  if (is_empty(tail) && !partials.defined())
+    return batch_norm_forward_train(ctx, eps, momentum, x, gamma, beta, running_mean, running_var, y, mean, rstd);
   const OpCheck check(ctx, "batch_norm_forward_train_fused");
   check_train(check, eps, momentum, x, gamma, beta, running_mean, running_var, y, mean, rstd);
   check_tail(check, tail, x);
@@ -106,6 +108,7 @@ void batch_norm_forward_train_fused(Context& ctx, float eps, float momentum, con
 
 void batch_norm_forward_evaluate_fused(Context& ctx, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
                                        const Tensor& running_mean, const Tensor& running_var, const NormTail& tail, Tensor& y) {
+  if (is_empty(tail)) return batch_norm_forward_evaluate(ctx, eps, x, gamma, beta, running_mean, running_var, y);
   const OpCheck check(ctx, "batch_norm_forward_evaluate_fused");
   check_evaluate(check, eps, x, gamma, beta, running_mean, running_var, y);
   check_tail(check, tail, x);
@@ -117,6 +120,7 @@ void batch_norm_forward_evaluate_fused(Context& ctx, float eps, const Tensor& x,
 void batch_norm_backward_fused(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
                                const Tensor& rstd, const NormTailGradient& tail, Tensor& grad_x, Tensor& grad_gamma,
                                Tensor& grad_beta) {
+  if (is_empty(tail)) return batch_norm_backward(ctx, x, grad_y, gamma, mean, rstd, grad_x, grad_gamma, grad_beta);
   const OpCheck check(ctx, "batch_norm_backward_fused");
   check_backward(check, x, grad_y, gamma, mean, rstd, grad_x, grad_gamma, grad_beta);
   check_tail(check, tail, x);

@@ -4,8 +4,10 @@
 
 #include "core/error.h"
 #include "kernels/ops/checks.h"
+#include "kernels/ops/conv2d/conv2d_fused.h"
 #include "kernels/ops/conv2d/conv2d_impl.h"
 #include "kernels/ops/dispatch.h"
+#include "kernels/ops/relu/relu.h"
 
 namespace sutura {
 
@@ -41,6 +43,22 @@ void conv2d_forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const
   if (bias.defined()) check.f32("bias", bias, Shape{weight.shape()[0]});
   if (x.elements() == 0) return;
   on_backend(ctx, reference::conv2d_forward, onednn::conv2d_forward, &DeviceOps::conv2d_forward)(ctx, spec, x, weight, bias, y);
+}
+
+void conv2d_forward_fused(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                          Activation activation, Tensor* statistics, Tensor& y) {
+  if (statistics != nullptr) *statistics = Tensor();
+  const bool plain = activation == Activation::kNone && statistics == nullptr;
+  if (plain || !ctx.on_device() || ctx.device().conv2d_forward_fused == nullptr) {
+    conv2d_forward(ctx, spec, x, weight, bias, y);
+    if (activation == Activation::kRelu) relu_forward(ctx, y, y);
+    return;
+  }
+  const OpCheck check(ctx, "conv2d_forward_fused");
+  check_all(check, spec, x, weight, y, "x", "y");
+  if (bias.defined()) check.f32("bias", bias, Shape{weight.shape()[0]});
+  if (x.elements() == 0) return;
+  ctx.device().conv2d_forward_fused(ctx, spec, x, weight, {.bias = &bias, .activation = activation, .statistics = statistics}, y);
 }
 
 void conv2d_backward_data(Context& ctx, const Conv2dSpec& spec, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x) {

@@ -72,6 +72,7 @@ void group_norm_backward(Context& ctx, std::int64_t groups, const Tensor& x, con
 
 void group_norm_forward_fused(Context& ctx, std::int64_t groups, float eps, const Tensor& x, const Tensor& gamma,
                               const Tensor& beta, const NormTail& tail, Tensor& y, Tensor& mean, Tensor& rstd) {
+  if (is_empty(tail)) return group_norm_forward(ctx, groups, eps, x, gamma, beta, y, mean, rstd);
   const OpCheck check(ctx, "group_norm_forward_fused");
   check_forward(check, groups, eps, x, gamma, beta, y, mean, rstd);
   check_tail(check, tail, x);
@@ -83,6 +84,7 @@ void group_norm_forward_fused(Context& ctx, std::int64_t groups, float eps, cons
 void group_norm_backward_fused(Context& ctx, std::int64_t groups, const Tensor& x, const Tensor& grad_y, const Tensor& gamma,
                                const Tensor& mean, const Tensor& rstd, const NormTailGradient& tail, Tensor& grad_x,
                                Tensor& grad_gamma, Tensor& grad_beta) {
+  if (is_empty(tail)) return group_norm_backward(ctx, groups, x, grad_y, gamma, mean, rstd, grad_x, grad_gamma, grad_beta);
   const OpCheck check(ctx, "group_norm_backward_fused");
   check_backward(check, groups, x, grad_y, gamma, mean, rstd, grad_x, grad_gamma, grad_beta);
   check_tail(check, tail, x);

@@ -2,7 +2,9 @@
 
 #include "kernels/ops/checks.h"
 #include "kernels/ops/dispatch.h"
+#include "kernels/ops/linear/linear_fused.h"
 #include "kernels/ops/linear/linear_impl.h"
+#include "kernels/ops/relu/relu.h"
 
 namespace sutura {
 
@@ -24,6 +26,20 @@ void linear_forward(Context& ctx, const Tensor& x, const Tensor& weight, const T
   if (bias.defined()) check.f32("bias", bias, Shape{weight.shape()[0]});
   if (x.elements() == 0) return;
   on_backend(ctx, reference::linear_forward, onednn::linear_forward, &DeviceOps::linear_forward)(ctx, x, weight, bias, y);
+}
+
+void linear_forward_fused(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation,
+                          Tensor& y) {
+  if (activation == Activation::kNone || !ctx.on_device() || ctx.device().linear_forward_fused == nullptr) {
+    linear_forward(ctx, x, weight, bias, y);
+    if (activation == Activation::kRelu) relu_forward(ctx, y, y);
+    return;
+  }
+  const OpCheck check(ctx, "linear_forward_fused");
+  check_all(check, x, weight, y, "x", "y");
+  if (bias.defined()) check.f32("bias", bias, Shape{weight.shape()[0]});
+  if (x.elements() == 0) return;
+  ctx.device().linear_forward_fused(ctx, x, weight, bias, activation, y);
 }
 
 void linear_backward_data(Context& ctx, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x) {
