@@ -19,3 +19,18 @@ if "$source_dir/scripts/check_lengths" --root "$folder" 2>"$folder/message"; the
   exit 1
 fi
 grep -q 'core/a.h: 501 lines' "$folder/message"
+sed -i '$d' "$folder/core/a.h"
+
+# Kernels have a limit of their own.
+mkdir -p "$folder/kernels/cuda" "$folder/kernels/ops/relu"
+for kernel in kernels/cuda/tile.h kernels/ops/relu/relu_native.cu; do
+  seq 400 | sed 's#^#// #' >"$folder/$kernel"
+  "$source_dir/scripts/check_lengths" --root "$folder"
+  echo "// one more" >>"$folder/$kernel"
+  if "$source_dir/scripts/check_lengths" --root "$folder" 2>"$folder/message"; then
+    echo "a kernel of 401 lines passed"
+    exit 1
+  fi
+  grep -q "$kernel: 401 lines" "$folder/message"
+  rm "$folder/$kernel"
+done
