@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "kernels/device_stream.h"
+#include "kernels/ops/dropout/dropout.h"
+#include "models/draw_words.h"
 #include "models/layers/activation.h"
 #include "models/layers/conv.h"
 #include "models/layers/linear.h"
@@ -202,13 +205,29 @@ TEST_P(Fused, ACutBetweenLayersThatWouldShareAKernelChangesNothing) {
   }
 }
 
+/// Words that are on the device before anything is recorded.
+class KeptWords final : public DrawWords {
+ public:
+  Tensor words(Context& ctx, std::uint64_t seed, const std::string& stream, std::uint64_t index) override {
+    const auto [at, is_new] = words_.try_emplace(stream);
+    if (is_new) at->second = ctx.clone(dropout_words({seed, stream, index}));
+    return Tensor::borrow(at->second);
+  }
+
+ private:
+  std::map<std::string, Tensor> words_;
+};
+
 TEST_P(Fused, AReplayedStepIsTheSameBits) {
+  KeptWords words;
+  Pass pass;
+  pass.draws = &words;
   ParamStore a = network.make_params(3), b = network.make_params(3);
   const Tensor x = ctx.clone(inputs_of(of())), grad = ctx.clone(random_values(network.output_shape(of().input), "grad"));
   const auto whole_step = [&](ParamStore& params) {
     Saved saved;
     params.zero_grads(ctx);
-    network.forward(ctx, params, Tensor::borrow(x), saved, {});
+    network.forward(ctx, params, Tensor::borrow(x), saved, pass);
     network.backward(ctx, params, saved, ctx.clone(grad), InputGrad::kNotNeeded);
   };
   // Once each as it is, so that copies of parameters and shapes are there before the recording.
