@@ -177,6 +177,7 @@ class Executor {
   // executor_steps.cpp: which instruction runs when, and the updates
   StepResult advance();
   void run_turn(InFlight& flight, std::size_t turn);
+  void attempt(std::size_t turn, std::size_t n, Work& w);
   void carry_out(const Instruction& i, Work& w);
   StepResult end(InFlight& flight);
   void update(InFlight& flight);
@@ -214,6 +215,7 @@ class Executor {
   // executor_device.cpp: computation on a device, piece by piece
   void begin_recording(InFlight& flight);
   void end_recording(InFlight& flight);
+  void attempt_span(std::size_t turn, std::size_t begin, std::size_t end, Work& w);
   void run_span(std::size_t turn, std::size_t begin, std::size_t end, Work& w);
   void bring_parameters(const Instruction& i, Work& w);
   void bring_inputs(const Instruction& i, Span& span, Work& w);

@@ -5,9 +5,9 @@
 #include "runtime/engine/executor_slots.h"
 #include "runtime/engine/wire_values.h"
 
-// Computation on a device: an instruction that computes only queues work, and the instructions between two dealings with a peer
-// are one span, which StepGraphs may record and replay. What a span takes from the host is put into its ports before, and what
-// the host wants of it is copied to pinned memory at its end.
+// Computation on a device: an instruction that computes only queues work, and what a party computes between two sends is one span,
+// which StepGraphs may record and replay. What a span takes from the host is put into its ports before, and what the host wants of
+// it is copied to pinned memory at its end.
 //
 // Not recorded: what differs from step to step (a release and its gradient, rounding residuals), and the update: what may cancel
 // it, a peer lost while its gradient is sent, is known after the span.
@@ -76,6 +76,29 @@ void Executor::end_recording(InFlight& flight) {
   graphs_->end(*flight.kind, flight.manner, lost ? StepGraphs::Parts::kSomeLost : StepGraphs::Parts::kAll);
 }
 
+std::size_t span_end(const std::vector<Instruction>& instructions, std::size_t begin) {
+  std::size_t end = begin;
+  for (std::size_t n = begin; n < instructions.size(); ++n) {
+    const OpCode op = instructions[n].op;
+    if (is_computed(op))
+      end = n + 1;
+    else if (op != OpCode::kLoad && op != OpCode::kReceive && op != OpCode::kFetch)
+      break;
+  }
+  return end;
+}
+
+void Executor::attempt_span(std::size_t turn, std::size_t begin, std::size_t end, Work& w) {
+  const auto& all = setup_.plan.program(setup_.self.party, w.step().purpose).turns[turn];
+  place_.turn = static_cast<int>(turn);
+  place_.part = static_cast<int>(w.index);
+  try {
+    run_span(turn, begin, end, w);
+  } catch (const PeerLost& lost) {
+    lose(all[static_cast<std::size_t>(place_.instruction)], w, lost);
+  }
+}
+
 void Executor::run_span(std::size_t turn, std::size_t begin, std::size_t end, Work& w) {
   const auto& all = setup_.plan.program(setup_.self.party, w.step().purpose).turns[turn];
   InFlight& flight = w.flight;
@@ -88,7 +111,11 @@ void Executor::run_span(std::size_t turn, std::size_t begin, std::size_t end, Wo
       const SlotName name{SlotName::Kind::kRaw, at.first, static_cast<int>(16 * static_cast<std::size_t>(at.second) + k)};
       raw.tensors.push_back(bring(raw.wire[k].data, raw.wire[k].shape, raw.wire[k].dtype, name, span, w));
     }
-  for (std::size_t n = begin; n < end; ++n) {
+  std::vector<std::size_t> computed;
+  for (std::size_t n = begin; n < end; ++n)
+    if (is_computed(all[n].op)) computed.push_back(n);
+  place_.instruction = static_cast<int>(computed.front());
+  for (const std::size_t n : computed) {
     bring_parameters(all[n], w);
     bring_inputs(all[n], span, w);
   }
@@ -96,7 +123,7 @@ void Executor::run_span(std::size_t turn, std::size_t begin, std::size_t end, Wo
   w.draws = &draws;
   const auto work = [&] {
     decode_raw(w);
-    for (std::size_t n = begin; n < end; ++n) execute(all[n], w);
+    for (const std::size_t n : computed) execute(all[n], w);
     encode_sends(turn, end, w);
   };
   if (flight.manner == Manner::kReplay) draws.fill(w.step().id);
@@ -111,7 +138,7 @@ void Executor::run_span(std::size_t turn, std::size_t begin, std::size_t end, Wo
   w.draws = nullptr;
   if (flight.manner == Manner::kRecord) remember(span, slots);
   if (flight.manner == Manner::kReplay) recall(span, slots);
-  for (std::size_t n = begin; n < end; ++n) {
+  for (const std::size_t n : computed) {
     place_.instruction = static_cast<int>(n);
     if (all[n].op == OpCode::kLoss) read_loss(w);
     repeat_departure(all[n], w);

@@ -79,6 +79,13 @@ struct Executor::Work {
   bool is_void() const { return flight.voided[index]; }
 };
 
+inline bool is_computed(OpCode op) {
+  return op == OpCode::kForward || op == OpCode::kJoin || op == OpCode::kLoss || op == OpCode::kBackward || op == OpCode::kSplit;
+}
+/// Where a span ends that begins at instruction `begin` or at what it takes in: behind the last instruction that computes before
+/// the party sends, releases or keeps something; `begin` if none does.
+std::size_t span_end(const std::vector<Instruction>& instructions, std::size_t begin);
+
 /// Joins of equal-batch rows and their exact backward. `winners` holds, for max, the index of the input that won each
 /// element (ties to the lowest index).
 Tensor join_forward(Context& ctx, JoinKind kind, const std::vector<Tensor>& xs, Tensor& winners);

@@ -10,10 +10,6 @@ RateSettings rate_settings(const TrainingConfig& t) {
   return {t.learning_rate, t.rate_schedule, t.warmup_fraction, t.step_epochs, t.step_factor};
 }
 
-bool is_computed(OpCode op) {
-  return op == OpCode::kForward || op == OpCode::kJoin || op == OpCode::kLoss || op == OpCode::kBackward || op == OpCode::kSplit;
-}
-
 std::int64_t stale_of(const StudyConfig& study, Purpose purpose) { return purpose == Purpose::kTrain ? study.training.stale : 0; }
 
 }  // namespace
@@ -67,25 +63,32 @@ void Executor::run_turn(InFlight& flight, std::size_t turn) {
     Work w{flight, p};
     if (!active_[w.part().lane] && !w.is_void()) make_void(w);
     for (std::size_t n = 0; n < instructions.size(); ++n) {
-      place_.turn = static_cast<int>(turn);
-      place_.part = static_cast<int>(p);
-      place_.instruction = static_cast<int>(n);
-      try {
-        if (ctx_.on_device() && !w.is_void() && is_computed(instructions[n].op)) {
-          std::size_t end = n + 1;
-          while (end < instructions.size() && is_computed(instructions[end].op)) ++end;
-          run_span(turn, n, end, w);
-          n = end - 1;
-          continue;
-        }
-        repeat_departure(instructions[n], w);
-        carry_out(instructions[n], w);
-      } catch (const PeerLost& lost) {
-        lose(instructions[static_cast<std::size_t>(place_.instruction)], w, lost);
+      const std::size_t end = ctx_.on_device() ? span_end(instructions, n) : n;
+      if (end == n) {
+        attempt(turn, n, w);
+        continue;
       }
+      // What comes in does not wait for what is computed, so that all of the computation is one span.
+      for (std::size_t k = n; k < end; ++k)
+        if (!is_computed(instructions[k].op)) attempt(turn, k, w);
+      if (!w.is_void()) attempt_span(turn, n, end, w);
+      n = end - 1;
     }
   }
   place_.turn = place_.part = place_.instruction = -1;
+}
+
+void Executor::attempt(std::size_t turn, std::size_t n, Work& w) {
+  const Instruction& i = setup_.plan.program(setup_.self.party, w.step().purpose).turns[turn][n];
+  place_.turn = static_cast<int>(turn);
+  place_.part = static_cast<int>(w.index);
+  place_.instruction = static_cast<int>(n);
+  try {
+    repeat_departure(i, w);
+    carry_out(i, w);
+  } catch (const PeerLost& lost) {
+    lose(i, w, lost);
+  }
 }
 
 void Executor::carry_out(const Instruction& i, Work& w) {
