@@ -161,6 +161,8 @@ void chacha20_keystream(const ChaChaKey& key, const ChaChaNonce& nonce, std::uin
   ::explicit_bzero(state.data(), sizeof state);
 }
 
-void wipe(std::span<std::byte> memory) { ::explicit_bzero(memory.data(), memory.size()); }
+void wipe(std::span<std::byte> memory) {
+  if (!memory.empty()) ::explicit_bzero(memory.data(), memory.size());
+}
 
 }  // namespace sutura
