@@ -8,8 +8,7 @@ void adamw_step(Context& ctx, const AdamWSettings& settings, std::int64_t t, con
                 Tensor& v);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void adamw_step(Context& ctx, const AdamWSettings& settings, std::int64_t t, const Tensor& grads, Tensor& params, Tensor& m,
-                Tensor& v);
+decltype(reference::adamw_step) adamw_step;
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {

@@ -7,10 +7,10 @@ namespace sutura::reference {
 void add(Context& ctx, const Tensor& a, const Tensor& b, Tensor& y);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void add(Context& ctx, const Tensor& a, const Tensor& b, Tensor& y);
+decltype(reference::add) add;
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void add(Context& ctx, const Tensor& a, const Tensor& b, Tensor& y);
+decltype(reference::add) add;
 }  // namespace sutura::SUTURA_DEVICE
 #endif

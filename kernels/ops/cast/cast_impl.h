@@ -7,10 +7,10 @@ namespace sutura::reference {
 void cast(Context& ctx, const Tensor& x, Tensor& y);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void cast(Context& ctx, const Tensor& x, Tensor& y);
+decltype(reference::cast) cast;
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void cast(Context& ctx, const Tensor& x, Tensor& y);
+decltype(reference::cast) cast;
 }  // namespace sutura::SUTURA_DEVICE
 #endif

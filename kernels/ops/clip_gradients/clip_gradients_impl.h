@@ -7,7 +7,7 @@ namespace sutura::reference {
 double clip_gradients(Context& ctx, double max_norm, Tensor& grads);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-double clip_gradients(Context& ctx, double max_norm, Tensor& grads);
+decltype(reference::clip_gradients) clip_gradients;
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {

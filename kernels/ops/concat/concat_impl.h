@@ -8,12 +8,12 @@ void concat_forward(Context& ctx, const std::vector<const Tensor*>& xs, Tensor& 
 void concat_backward(Context& ctx, const Tensor& grad_y, const std::vector<Tensor*>& grad_xs);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void concat_forward(Context& ctx, const std::vector<const Tensor*>& xs, Tensor& y);
-void concat_backward(Context& ctx, const Tensor& grad_y, const std::vector<Tensor*>& grad_xs);
+decltype(reference::concat_forward) concat_forward;
+decltype(reference::concat_backward) concat_backward;
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void concat_forward(Context& ctx, const std::vector<const Tensor*>& xs, Tensor& y);
-void concat_backward(Context& ctx, const Tensor& grad_y, const std::vector<Tensor*>& grad_xs);
+decltype(reference::concat_forward) concat_forward;
+decltype(reference::concat_backward) concat_backward;
 }  // namespace sutura::SUTURA_DEVICE
 #endif

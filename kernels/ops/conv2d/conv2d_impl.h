@@ -11,10 +11,9 @@ void conv2d_backward_weights(Context& ctx, const Conv2dSpec& spec, const Tensor&
                              Tensor& grad_bias);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void conv2d_forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
-void conv2d_backward_data(Context& ctx, const Conv2dSpec& spec, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x);
-void conv2d_backward_weights(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight,
-                             Tensor& grad_bias);
+decltype(reference::conv2d_forward) conv2d_forward;
+decltype(reference::conv2d_backward_data) conv2d_backward_data;
+decltype(reference::conv2d_backward_weights) conv2d_backward_weights;
 }  // namespace sutura::onednn
 
 namespace sutura {
@@ -31,11 +30,10 @@ struct Conv2dEpilogue {
 }  // namespace sutura
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void conv2d_forward(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
+decltype(reference::conv2d_forward) conv2d_forward;
 void conv2d_forward_fused(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& weight,
                           const Conv2dEpilogue& epilogue, Tensor& y);
-void conv2d_backward_data(Context& ctx, const Conv2dSpec& spec, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x);
-void conv2d_backward_weights(Context& ctx, const Conv2dSpec& spec, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight,
-                             Tensor& grad_bias);
+decltype(reference::conv2d_backward_data) conv2d_backward_data;
+decltype(reference::conv2d_backward_weights) conv2d_backward_weights;
 }  // namespace sutura::SUTURA_DEVICE
 #endif

@@ -9,11 +9,11 @@ void dropout_draw(Context& ctx, float rate, const Tensor& words, Tensor& mask);
 void dropout_apply(Context& ctx, float rate, const Tensor& mask, const Tensor& x, Tensor& y);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void dropout_apply(Context& ctx, float rate, const Tensor& mask, const Tensor& x, Tensor& y);
+decltype(reference::dropout_apply) dropout_apply;
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void dropout_draw(Context& ctx, float rate, const Tensor& words, Tensor& mask);
-void dropout_apply(Context& ctx, float rate, const Tensor& mask, const Tensor& x, Tensor& y);
+decltype(reference::dropout_draw) dropout_draw;
+decltype(reference::dropout_apply) dropout_apply;
 }  // namespace sutura::SUTURA_DEVICE
 #endif

@@ -8,12 +8,12 @@ void gelu_forward(Context& ctx, const Tensor& x, Tensor& y);
 void gelu_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_x);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void gelu_forward(Context& ctx, const Tensor& x, Tensor& y);
-void gelu_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_x);
+decltype(reference::gelu_forward) gelu_forward;
+decltype(reference::gelu_backward) gelu_backward;
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void gelu_forward(Context& ctx, const Tensor& x, Tensor& y);
-void gelu_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_x);
+decltype(reference::gelu_forward) gelu_forward;
+decltype(reference::gelu_backward) gelu_backward;
 }  // namespace sutura::SUTURA_DEVICE
 #endif

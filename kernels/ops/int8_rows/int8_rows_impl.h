@@ -8,7 +8,7 @@ void int8_rows_dequantise(Context& ctx, const Tensor& q, const Tensor& scales, T
 }  // namespace sutura::reference
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void int8_rows_quantise(Context& ctx, const Tensor& x, Tensor& q, Tensor& scales);
-void int8_rows_dequantise(Context& ctx, const Tensor& q, const Tensor& scales, Tensor& x);
+decltype(reference::int8_rows_quantise) int8_rows_quantise;
+decltype(reference::int8_rows_dequantise) int8_rows_dequantise;
 }  // namespace sutura::SUTURA_DEVICE
 #endif

@@ -10,16 +10,12 @@ void layer_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, co
                          const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void layer_norm_forward(Context& ctx, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& y,
-                        Tensor& mean, Tensor& rstd);
-void layer_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
-                         const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta);
+decltype(reference::layer_norm_forward) layer_norm_forward;
+decltype(reference::layer_norm_backward) layer_norm_backward;
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void layer_norm_forward(Context& ctx, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& y,
-                        Tensor& mean, Tensor& rstd);
-void layer_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
-                         const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta);
+decltype(reference::layer_norm_forward) layer_norm_forward;
+decltype(reference::layer_norm_backward) layer_norm_backward;
 }  // namespace sutura::SUTURA_DEVICE
 #endif

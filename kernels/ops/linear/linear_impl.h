@@ -10,17 +10,17 @@ void linear_backward_data(Context& ctx, const Tensor& grad_y, const Tensor& weig
 void linear_backward_weights(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight, Tensor& grad_bias);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void linear_forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
-void linear_backward_data(Context& ctx, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x);
-void linear_backward_weights(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight, Tensor& grad_bias);
+decltype(reference::linear_forward) linear_forward;
+decltype(reference::linear_backward_data) linear_backward_data;
+decltype(reference::linear_backward_weights) linear_backward_weights;
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void linear_forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
+decltype(reference::linear_forward) linear_forward;
 /// y = activation(x weight^T + bias). ReLU alone: the gradient of others needs what the activation was given.
 void linear_forward_fused(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation,
                           Tensor& y);
-void linear_backward_data(Context& ctx, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x);
-void linear_backward_weights(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight, Tensor& grad_bias);
+decltype(reference::linear_backward_data) linear_backward_data;
+decltype(reference::linear_backward_weights) linear_backward_weights;
 }  // namespace sutura::SUTURA_DEVICE
 #endif

@@ -12,20 +12,20 @@ void global_avg_pool_forward(Context& ctx, const Tensor& x, Tensor& y);
 void global_avg_pool_backward(Context& ctx, const Tensor& grad_y, Tensor& grad_x);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void max_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Tensor& y, Tensor& index);
-void max_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& index, const Tensor& grad_y, Tensor& grad_x);
-void avg_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Tensor& y);
-void avg_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& grad_y, Tensor& grad_x);
-void global_avg_pool_forward(Context& ctx, const Tensor& x, Tensor& y);
-void global_avg_pool_backward(Context& ctx, const Tensor& grad_y, Tensor& grad_x);
+decltype(reference::max_pool_forward) max_pool_forward;
+decltype(reference::max_pool_backward) max_pool_backward;
+decltype(reference::avg_pool_forward) avg_pool_forward;
+decltype(reference::avg_pool_backward) avg_pool_backward;
+decltype(reference::global_avg_pool_forward) global_avg_pool_forward;
+decltype(reference::global_avg_pool_backward) global_avg_pool_backward;
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void max_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Tensor& y, Tensor& index);
-void max_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& index, const Tensor& grad_y, Tensor& grad_x);
-void avg_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Tensor& y);
-void avg_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& grad_y, Tensor& grad_x);
-void global_avg_pool_forward(Context& ctx, const Tensor& x, Tensor& y);
-void global_avg_pool_backward(Context& ctx, const Tensor& grad_y, Tensor& grad_x);
+decltype(reference::max_pool_forward) max_pool_forward;
+decltype(reference::max_pool_backward) max_pool_backward;
+decltype(reference::avg_pool_forward) avg_pool_forward;
+decltype(reference::avg_pool_backward) avg_pool_backward;
+decltype(reference::global_avg_pool_forward) global_avg_pool_forward;
+decltype(reference::global_avg_pool_backward) global_avg_pool_backward;
 }  // namespace sutura::SUTURA_DEVICE
 #endif

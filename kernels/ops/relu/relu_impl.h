@@ -8,12 +8,12 @@ void relu_forward(Context& ctx, const Tensor& x, Tensor& y);
 void relu_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void relu_forward(Context& ctx, const Tensor& x, Tensor& y);
-void relu_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x);
+decltype(reference::relu_forward) relu_forward;
+decltype(reference::relu_backward) relu_backward;
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void relu_forward(Context& ctx, const Tensor& x, Tensor& y);
-void relu_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x);
+decltype(reference::relu_forward) relu_forward;
+decltype(reference::relu_backward) relu_backward;
 }  // namespace sutura::SUTURA_DEVICE
 #endif

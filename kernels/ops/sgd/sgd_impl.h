@@ -7,7 +7,7 @@ namespace sutura::reference {
 void sgd_step(Context& ctx, const SgdSettings& settings, const Tensor& grads, Tensor& params, Tensor& velocity);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void sgd_step(Context& ctx, const SgdSettings& settings, const Tensor& grads, Tensor& params, Tensor& velocity);
+decltype(reference::sgd_step) sgd_step;
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {

@@ -8,12 +8,12 @@ void sigmoid_forward(Context& ctx, const Tensor& x, Tensor& y);
 void sigmoid_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x);
 }  // namespace sutura::reference
 namespace sutura::onednn {
-void sigmoid_forward(Context& ctx, const Tensor& x, Tensor& y);
-void sigmoid_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x);
+decltype(reference::sigmoid_forward) sigmoid_forward;
+decltype(reference::sigmoid_backward) sigmoid_backward;
 }  // namespace sutura::onednn
 #if defined(SUTURA_DEVICE)
 namespace sutura::SUTURA_DEVICE {
-void sigmoid_forward(Context& ctx, const Tensor& x, Tensor& y);
-void sigmoid_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x);
+decltype(reference::sigmoid_forward) sigmoid_forward;
+decltype(reference::sigmoid_backward) sigmoid_backward;
 }  // namespace sutura::SUTURA_DEVICE
 #endif
