@@ -75,6 +75,22 @@ def guard_limit(values):
     return f"integer arithmetic of ChaCha20 and the table search (memory would allow {memory / 1e9:.0f} G values/s)"
 
 
+def study(result):
+    """The part's own words, once the run with the client on cudnn was measured."""
+    text = result["parts"].get("study", "")
+    if text.startswith("FAILED"):
+        return f"not as predicted: {text}"
+    measured = result["measured"].get("study.cudnn_native.loss_difference", {}).get("value") is not None
+    return f"as predicted: {text}" if measured else "not measured"
+
+
+def op_tests(result):
+    texts = [result["parts"].get(part, "not measured") for part in ("tests", "memcheck")]
+    if any(t.startswith("FAILED") for t in texts):
+        return "not as predicted: " + "; ".join(texts)
+    return "as predicted: " + "; ".join(texts) if all(" passed" in t for t in texts) else "not measured"
+
+
 def markdown(result):
     values = {k: v["value"] for k, v in result["measured"].items() if isinstance(v.get("value"), (int, float))}
     lines = [f"# {result['device']}", "", f"{result['date']}, driver {result['driver']}, made by `scripts/gpu_check{result['options']}`. "
@@ -82,7 +98,8 @@ def markdown(result):
     lines += [f"| {name} | {text} |" for name, text in result["parts"].items()]
     lines += ["", "## Predictions", "", "| prediction | answer |", "| --- | --- |"]
     lines += [f"| {p.text} | {p.answer()} |" for p in predictions(values)]
-    lines += [f"| the guard's limit | {guard_limit(values)} |", "", "## Ceilings and steps", "", "| what | value |", "| --- | --- |"]
+    lines += [f"| the guard's limit | {guard_limit(values)} |", f"| op tests on the device pass, memcheck clean | {op_tests(result)} |",
+              f"| a study in `simulate`, client on cudnn, server on native: guard output as the CPU's, losses within tolerance | {study(result)} |", "", "## Ceilings and steps", "", "| what | value |", "| --- | --- |"]
     for key, value in values.items():
         if not key.startswith("conv."):
             lines.append(f"| {key} | {ms(value) if result['measured'][key]['unit'] == 's' else f'{value:.4g} ' + result['measured'][key]['unit']} |")

@@ -11,7 +11,6 @@ find_package(OpenMP REQUIRED)  # the compiler's own
 # implementations of every op for the CPU; here the names of oneDNN's stand for the reference's, and a Context with the onednn
 # backend is refused (bench/gpu/without_onednn.cpp).
 set(SUTURA_LEFT_OUT "/blake2b\\.cpp$|/chacha_key\\.cpp$|/safetensors\\.cpp$|/onednn_engine\\.cpp$|_onednn\\.cpp$")
-add_compile_definitions($<$<COMPILE_LANGUAGE:CXX,CUDA>:onednn=reference>)
 foreach(absent PkgConfig::sodium nlohmann_json::nlohmann_json)
   add_library(${absent} INTERFACE IMPORTED)
 endforeach()

@@ -3,7 +3,9 @@
 
 usage: dry_run_test.py SOURCE_FOLDER PROGRAM_FOLDER
 """
+import copy
 import json
+import math
 import os
 import pathlib
 import stat
@@ -15,6 +17,8 @@ import unittest
 sys.dont_write_bytecode = True
 SOURCE, BIN = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 sys.path.insert(0, str(SOURCE / "bench" / "gpu"))
+import pack  # noqa: E402
+import study  # noqa: E402
 import table  # noqa: E402
 
 SCRIPT = SOURCE / "scripts" / "gpu_check"
@@ -30,31 +34,79 @@ def number(value, unit="s"):
     return {"value": value, "unit": unit}
 
 
+def program(folder, name, text):
+    path = pathlib.Path(folder) / name
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
 class DryRun(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.packed = pathlib.Path(cls.folder.name) / "sutura.tar.xz"
+        done = gpu_check("--simt", "--study", BIN.parent, "--pack", cls.packed)
+        assert done.returncode == 0, done.stdout
+
+    def test_what_is_packed_loads_nothing_of_the_machine(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            (loader, _, path, binary), environment = pack.start(self.packed, "sutura_simt", folder)
+            self.assertTrue(path.startswith(str(folder / "lib")))
+            listed = subprocess.run([loader, "--inhibit-cache", "--library-path", folder / "lib", "--list", binary], stdout=subprocess.PIPE, text=True,
+                                    check=True).stdout.splitlines()
+            found = [line.split()[2] for line in listed if "=>" in line]
+            self.assertGreater(len(found), 10)
+            for library in found:
+                self.assertTrue(library.startswith(str(folder / "lib")) or "ld-linux" in library, library)
+            self.assertEqual(environment["SUTURA_MODULES"], str(folder / "lib"))
+            module = BIN.parent / "lib" / "sutura_cudnn.so"
+            self.assertEqual((folder / "lib" / "sutura_cudnn.so").exists(), module.exists())
+        self.assertLess(self.packed.stat().st_size, 48 << 20)  # it travels beside the tree
+
     def test_every_part_runs_and_nothing_is_timed(self):
         with tempfile.TemporaryDirectory() as folder:
-            done = gpu_check("--simt", "--programs", BIN, "--out", folder)
+            done = gpu_check("--simt", "--programs", BIN, "--study", self.packed, "--out", folder)
             self.assertEqual(done.returncode, 0, done.stdout)
             result = json.loads((pathlib.Path(folder) / "gpu_host_simt_executor.json").read_text(encoding="utf-8"))
             text = (pathlib.Path(folder) / "gpu_host_simt_executor.md").read_text(encoding="utf-8")
         measured = result["measured"]
         wanted = {"ceiling.copy", "ceiling.mma_bf16", "ceiling.mma_tf32", "ceiling.graph_node_gap", "ceiling.launch_device", "ceiling.launch_host",
-                  "guard.release", "guard.release_to_host", "guard.dequantise", "tail.tiny.b2.native.launched", "tail.tiny.b2.native.graph",
+                  "guard.release", "guard.release_to_host", "guard.dequantise", "study.native_native.loss_difference", "tail.tiny.b2.native.launched", "tail.tiny.b2.native.graph",
                   *(f"conv.tiny.3x3s2.b2.{d}.ours" for d in ("fprop", "dgrad", "wgrad"))}
         self.assertLessEqual(wanted, set(measured))
         for key, entry in measured.items():
             self.assertNotIn("error", entry, key)
             if "unit" in entry:
                 self.assertIsNone(entry["value"], f"{key}: a figure without a GPU")
-        self.assertEqual(text.count("| not measured |"), 12)
+        self.assertEqual(text.count("| not measured |"), 14)
+        self.assertRegex(result["parts"]["study"], "^client on native, server on native: losses within .*; [1-9][0-9]* tests that the guard's bytes")
+
+    def test_a_study_that_learns_otherwise_on_a_device_fails(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "bin").mkdir()
+            program(folder, "bin/sutura_simt", f'grep -q native "$2" && set -- "$@" training.optimizer.learning_rate=0.051\nexec {BIN}/sutura_simt "$@"\n')
+            program(folder, "sutura-gpu-bench-simt", "exit 0\n")
+            program(folder, "device_ops_test", "exit 1\n")
+            done = gpu_check("--simt", "--programs", folder, "--study", folder, "--out", folder)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertRegex(done.stdout, "study: FAILED: client on native: devices: losses differ by .*; a test of released rows failed")
+
+    def test_a_pack_that_is_none_fails_the_part_and_the_others_go_on(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program(folder, "sutura-gpu-bench-simt", "exit 0\n")
+            program(folder, "device_ops_test", "echo '[  PASSED  ] 9 tests.'\n")
+            done = gpu_check("--simt", "--programs", folder, "--study", __file__, "--out", folder)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("study: FAILED: " + __file__ + ": ReadError", done.stdout)
+        self.assertIn("guard: ", done.stdout)
 
     def test_a_part_that_fails_is_reported_and_the_others_go_on(self):
         with tempfile.TemporaryDirectory() as folder:
-            program = pathlib.Path(folder) / "sutura-gpu-bench-simt"
-            program.write_text("#!/bin/sh\n[ $1 = device ] && echo '{\"key\": \"device.description\", \"value\": \"planted\"}'\n"
+            program(folder, "sutura-gpu-bench-simt", "[ $1 = device ] && echo '{\"key\": \"device.description\", \"value\": \"planted\"}'\n"
                                "[ $1 = tails ] && echo '{\"key\": \"tail.x\", \"error\": \"planted failure\"}' && exit 1\n"
                                "[ $1 = guard ] && echo '{\"key\": \"guard.release\", \"value\": null, \"unit\": \"values/s\"}'\nexit 0\n")
-            program.chmod(program.stat().st_mode | stat.S_IXUSR)
             done = gpu_check("--simt", "--programs", folder, "--out", folder)
             text = (pathlib.Path(folder) / "gpu_planted.md").read_text(encoding="utf-8")
         self.assertEqual(done.returncode, 1, done.stdout)
@@ -74,14 +126,10 @@ class DryRun(unittest.TestCase):
 
     def test_op_tests_are_counted_over_their_shards_and_a_shard_without_a_test_fails(self):
         with tempfile.TemporaryDirectory() as folder:
-            def program(name, text):
-                path = pathlib.Path(folder) / name
-                path.write_text("#!/bin/sh\n" + text)
-                path.chmod(path.stat().st_mode | stat.S_IXUSR)
-            program("sutura-gpu-bench", "[ $1 = device ] && echo '{\"key\": \"device.description\", \"value\": \"planted, sm_90\"}'\nexit 0\n")
-            program("parity_test", "[ $SUTURA_REQUIRE_GPU = 1 ] && echo '[  PASSED  ] 3 tests.'\n")
-            program("device_ops_test", "echo '[  PASSED  ] 5 tests.'\n")
-            program("compute-sanitizer", "[ $2 = memcheck ] && echo '[  PASSED  ] 2 tests.'\nexit 0\n")
+            program(folder, "sutura-gpu-bench", "[ $1 = device ] && echo '{\"key\": \"device.description\", \"value\": \"planted, sm_90\"}'\nexit 0\n")
+            program(folder, "parity_test", "[ $SUTURA_REQUIRE_GPU = 1 ] && echo '[  PASSED  ] 3 tests.'\n")
+            program(folder, "device_ops_test", "echo '[  PASSED  ] 5 tests.'\n")
+            program(folder, "compute-sanitizer", "[ $2 = memcheck ] && echo '[  PASSED  ] 2 tests.'\nexit 0\n")
             done = gpu_check("--programs", folder, "--out", folder, PATH=folder + ":" + os.environ["PATH"])
             text = (pathlib.Path(folder) / "gpu_planted.md").read_text(encoding="utf-8")
         self.assertEqual(done.returncode, 1, done.stdout)
@@ -93,7 +141,56 @@ class DryRun(unittest.TestCase):
         self.assertEqual(gpu_check("--simt", "--programs", BIN).returncode, 2)
 
 
+class Differences(unittest.TestCase):
+    """Of two runs, planted one at a time; `run` is what study.read() gives."""
+
+    def setUp(self):
+        epoch = {"train_loss": 0.6, "validation": {"loss": 0.5}, "records": 341, "epsilon": 0.0, "bytes_up": 4172}
+        self.compute = {"hospital": "cudnn", "server": "native"}
+        self.run_ = {"epochs": [dict(epoch), {**epoch, "train_loss": 0.4}], "test_loss": 0.45, "privacy": {"regime": "none"}, "egress": ["labels"],
+                     "failed": None, "backends": {"hospital_a": "cudnn, f32, GPU", "hospital_b": "cudnn, f32, GPU", "server": "native, f32, GPU"}}
+
+    def differences(self, change, regime="none"):
+        cpu = copy.deepcopy(self.run_)
+        cpu["privacy"]["regime"] = regime
+        device = copy.deepcopy(cpu)
+        change(device)
+        return study.differences(cpu, device, self.compute)
+
+    def test_none(self):
+        self.assertEqual(self.differences(lambda run: None), [])
+        self.assertEqual(self.differences(lambda run: run.update(test_loss=0.45 * (1 + 0.9 * study.TOLERANCE))), [])
+
+    def test_each_is_found(self):
+        planted = {"losses differ": lambda run: run["epochs"][1].update(train_loss=0.4 * (1 + 1.1 * study.TOLERANCE)),
+                   "losses differ by inf": lambda run: run["epochs"][0]["validation"].update(loss=math.nan),
+                   "epsilon of the epochs": lambda run: run["epochs"][1].update(epsilon=0.1),
+                   "bytes_up of the epochs": lambda run: run["epochs"][0].update(bytes_up=4173),
+                   "records of the epochs": lambda run: run["epochs"].pop(),
+                   "privacy differs": lambda run: run["privacy"].update(noise_multiplier=1.0),
+                   "egress differs": lambda run: run["egress"].clear(),
+                   "failed differs": lambda run: run.update(failed="device"),
+                   "server computed on: native, bf16, GPU": lambda run: run["backends"].update(server="native, bf16, GPU"),
+                   "hospital_b computed on: onednn": lambda run: run["backends"].update(hospital_b="onednn 2.6, 1 thread, f32; no NVIDIA driver")}
+        for text, change in planted.items():
+            self.assertIn(text, " | ".join(self.differences(change)))
+
+    def test_guarded_losses_may_differ_but_not_be_missing(self):
+        self.assertEqual(self.differences(lambda run: run.update(test_loss=0.7), "message-noise"), [])
+        self.assertEqual(self.differences(lambda run: run.update(test_loss=math.nan), "message-noise"), ["losses are missing or not finite"])
+
+
 class Table(unittest.TestCase):
+    def test_the_study_and_the_op_tests_are_answered_from_their_parts(self):
+        measured = {"study.cudnn_native.loss_difference": {"value": 1e-6}}
+        self.assertEqual(table.study({"parts": {"study": "all agree"}, "measured": measured}), "as predicted: all agree")
+        self.assertEqual(table.study({"parts": {"study": "FAILED: x"}, "measured": measured}), "not as predicted: FAILED: x")
+        self.assertEqual(table.study({"parts": {"study": "all agree"}, "measured": {}}), "not measured")
+        ops = lambda tests, memcheck: table.op_tests({"parts": {"tests": tests, "memcheck": memcheck}})
+        self.assertEqual(ops("8 tests passed", "16 tests passed"), "as predicted: 8 tests passed; 16 tests passed")
+        self.assertEqual(ops("8 tests passed", "not measured: x"), "not measured")
+        self.assertIn("not as predicted", ops("FAILED: 8 tests passed", "not measured: x"))
+
     def answers(self, **values):
         return {p.text: p.answer() for p in table.predictions(values)}
 
