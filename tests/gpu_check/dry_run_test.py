@@ -93,24 +93,16 @@ class DryRun(unittest.TestCase):
         self.assertEqual(done.returncode, 1, done.stdout)
         self.assertRegex(done.stdout, "study: FAILED: client on native: devices: losses differ by .*; a test of released rows failed")
 
-    def test_a_pack_that_is_none_fails_the_part_and_the_others_go_on(self):
-        with tempfile.TemporaryDirectory() as folder:
-            program(folder, "sutura-gpu-bench-simt", "exit 0\n")
-            program(folder, "device_ops_test", "echo '[  PASSED  ] 9 tests.'\n")
-            done = gpu_check("--simt", "--programs", folder, "--study", __file__, "--out", folder)
-        self.assertEqual(done.returncode, 1, done.stdout)
-        self.assertIn("study: FAILED: " + __file__ + ": ReadError", done.stdout)
-        self.assertIn("guard: ", done.stdout)
-
     def test_a_part_that_fails_is_reported_and_the_others_go_on(self):
         with tempfile.TemporaryDirectory() as folder:
             program(folder, "sutura-gpu-bench-simt", "[ $1 = device ] && echo '{\"key\": \"device.description\", \"value\": \"planted\"}'\n"
                                "[ $1 = tails ] && echo '{\"key\": \"tail.x\", \"error\": \"planted failure\"}' && exit 1\n"
                                "[ $1 = guard ] && echo '{\"key\": \"guard.release\", \"value\": null, \"unit\": \"values/s\"}'\nexit 0\n")
-            done = gpu_check("--simt", "--programs", folder, "--out", folder)
+            done = gpu_check("--simt", "--programs", folder, "--study", __file__, "--out", folder)  # which is no file of --pack
             text = (pathlib.Path(folder) / "gpu_planted.md").read_text(encoding="utf-8")
         self.assertEqual(done.returncode, 1, done.stdout)
         self.assertIn("| tails | FAILED: 0 measured, 1 failed", text)
+        self.assertIn(f"| study | FAILED: {__file__}: ReadError", text)
         self.assertIn("| guard | 1 measured, 0 failed", text)
         self.assertIn("- tail.x: planted failure", text)
 
