@@ -36,7 +36,8 @@ __global__ void __launch_bounds__(Team::kThreads, kAtOnce<Team>)
   SUTURA_SHARED(typename Team::Scratch, scratch, 1);
   const std::int64_t group = blockIdx.x / shares.slices, slice = blockIdx.x % shares.slices;
   const std::int64_t group_end = std::min(r.rows, (group + 1) * shares.rows) * r.d;
-  const std::int64_t begin = group * shares.rows * r.d + slice * shares.elements, end = std::min(group_end, begin + shares.elements);
+  const std::int64_t begin = group * shares.rows * r.d + slice * shares.elements,
+                     end = std::min(group_end, begin + shares.elements);
   if (begin >= end) return;  // a whole block: the last group may have fewer slices
   for (unsigned i = threadIdx.x; i < kTreeSize; i += Team::kThreads) tree[i] = kNoiseTree.at[i];
 
