@@ -21,13 +21,14 @@ constexpr unsigned kAtOnce = 1024 / Team::kThreads;
 /// its own part only: those whose norm was checked are those that get the noise.
 /// Limit: integer throughput, some 200 instructions a value for the noise (ChaCha20 1000 per eight values, a search twelve steps
 /// of six), and before it some 130 a value for norms and integers, of which a row's one ordered pass has a latency that only other
-/// blocks hide. Memory is far: seven reads of a value, all but the first from a cache, and 5 to 6 bytes of q and wire.
+/// blocks hide. Memory is far: seven reads of a value, all but the first from a cache; four bytes of q, which the same block writes,
+/// masks and reads; one or two of wire.
 /// Shape: 32 warps a multiprocessor is what 64 registers allow. For rows up to 2048 values that is four blocks of 256, a warp a
 /// row; for longer ones two of 512, a row at a time: while one block is in the passes of its row, whose limit is latency and fp64,
 /// the other draws noise. A block of 1024 would have neither neighbour nor room for one. Each block loads the 32 KiB tree once, for
 /// a share of up to 16384 values (or one row): more blocks than run at once, so that the device levels out their time.
-/// Few long rows: with a row for most multiprocessors (128 rows on 132) each has one block, whose 16 warps still cover the
-/// arithmetic's latency, but nothing runs beside the ordered pass. With fewer rows than half the multiprocessors, blocks share a
+/// Few long rows: with a row for most multiprocessors (128 rows on 132) each has one block: four warps a scheduler, each with four
+/// to eight independent chains of integer work, are enough for the noise, but nothing runs beside the ordered pass. With fewer rows than half the multiprocessors, blocks share a
 /// row: the passes are then repeated by each of them, only the noise gets faster.
 template <class Team, class Wire>
 __global__ void __launch_bounds__(Team::kThreads, kAtOnce<Team>)
@@ -68,6 +69,11 @@ void release(Context& ctx, const RowArguments& r, Noise& noise, const Tensor& ro
   }
 }
 
+/// This call's copy of the key, wiped also when a launch fails.
+struct WipedNoise : Noise {
+  ~WipedNoise() { wipe(std::as_writable_bytes(std::span(static_cast<Noise*>(this), 1))); }
+};
+
 /// Workspace whose values are overwritten before its memory serves others, also when a launch fails.
 class Wiped {
  public:
@@ -93,7 +99,7 @@ void release_rows(Context& ctx, const RowSettings& settings, const ChaChaKey& ke
                   std::uint64_t first_element, const Tensor& rows, Tensor& wire) {
   const RowArguments r = row_arguments(settings, rows);
   Wiped q(ctx, rows.shape(), DType::kInt32);
-  Noise noise{};
+  WipedNoise noise{};
   std::copy(key.words().begin(), key.words().end(), noise.stream.key);
   noise.stream.nonce[0] = nonce.kind;
   noise.stream.nonce[1] = static_cast<std::uint32_t>(nonce.step);
@@ -106,7 +112,6 @@ void release_rows(Context& ctx, const RowSettings& settings, const ChaChaKey& ke
   } else {
     release<std::int16_t>(ctx, r, noise, rows, q.tensor(), wire);
   }
-  wipe(std::as_writable_bytes(std::span(&noise, 1)));
 }
 
 }  // namespace sutura::SUTURA_DEVICE
