@@ -278,16 +278,14 @@ void Executor::loss_on_device(const Tensor& outputs, const Tensor& labels, doubl
   if (w.step().purpose != Purpose::kTrain) w.slots().outputs = fetched(outputs);
 }
 
-/// Whether a segment's last layers run with the loss: in a training step, where the loss is here and all that takes its outputs.
+/// Whether a segment's last layers run with the loss: in a training step where the loss is at this party. Nothing else can take the
+/// outputs then: every route ends at the loss, which has one input.
 bool Executor::head_joins_loss(int node, const Work& w) const {
   const Plan& plan = setup_.plan;
   if (w.step().purpose != Purpose::kTrain || !plan.needs_gradient[static_cast<std::size_t>(node)]) return false;
   const NodeConfig& config = plan.topology.nodes[static_cast<std::size_t>(node)];
   if (config.kind != NodeKind::kSegment || plan.party_of(node) != setup_.self.party) return false;
-  for (std::size_t n = 0; n < plan.wiring.size(); ++n)
-    if (std::ranges::count(plan.wiring[n].inputs, node) > 0 &&
-        (static_cast<int>(n) != plan.loss_node || plan.party_of(static_cast<int>(n)) != setup_.self.party))
-      return false;
+  if (plan.party_of(plan.loss_node) != setup_.self.party || plan.wiring[static_cast<std::size_t>(plan.loss_node)].inputs[0] != node) return false;
   return setup_.segments.networks[setup_.segments.index(config.segment)].joins_loss(ctx_, *loss_, Fusion::kOn);
 }
 
