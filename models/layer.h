@@ -15,7 +15,8 @@ enum class Mode { kTrain, kEvaluate };
 /// Whether backward must produce the gradient of its input.
 enum class InputGrad { kNeeded, kNotNeeded };
 
-/// Whether neighbouring layers may run as one kernel where the device has one (models/fusion.h); off: for tests that compare.
+/// Whether neighbouring layers may run as one kernel where the device has one (models/fusion.h); off: for tests and measurements
+/// that compare.
 enum class Fusion { kOn, kOff };
 /// Who runs a network's head, its last two layers: forward and backward, or in a training step its loss (Network::head_loss()).
 enum class Head { kWithNetwork, kWithLoss };
@@ -29,7 +30,7 @@ struct Pass {
   std::uint32_t lane = 0;         ///< index of the client within the step
   std::uint32_t micro_batch = 0;  ///< index of the micro-batch of that client
   DrawWords* draws = nullptr;     ///< on a device: whose words random draws begin with; nullptr: each draw copies its own there
-  Fusion fusion = Fusion::kOn;    ///< of no effect on a CPU: its layers always run one by one
+  Fusion fusion = Fusion::kOn;     ///< of no effect on a CPU: its layers always run one by one
   Head head = Head::kWithNetwork;  ///< kWithLoss only where Network::joins_loss() says so
 };
 

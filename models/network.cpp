@@ -116,8 +116,8 @@ Tensor Network::head_loss(Context& ctx, const ParamStore& params, const Loss& lo
   Tensor grad = ctx.tensor(features.shape(), features.dtype());         // [N, H, W, C]
   Tensor logits = ctx.tensor({features.shape()[0], p.values[0].shape()[0]});
   const HeadTerms terms = *loss.head_terms();
-  pooled_head(ctx, terms.loss, features, p.values[0], bias, labels, scale, terms.class_weights, logits, {grad, grad_weight, grad_bias},
-              sum);
+  pooled_head(ctx, terms.loss, features, p.values[0], bias, labels, scale, terms.class_weights, logits,
+              {grad, grad_weight, grad_bias}, sum);
   return grad;
 }
 

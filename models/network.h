@@ -31,8 +31,8 @@ class Network {
   /// `ctx` computes on a device, with fusion. A pass that uses it has Head::kWithLoss; nobody then sees the outputs.
   bool joins_loss(const Context& ctx, const Loss& loss, Fusion wanted) const;
   /// In a training step between a forward with Head::kWithLoss, which gave `features` (valid until backward), and its backward,
-  /// which takes the result: the gradient of the features. Runs head and loss, both ways: adds to `sum`, and to params.grads() for the
-  /// linear layer. Shapes and labels as pooled_head(); features [N, H, W, C].
+  /// which takes the result: the gradient of the features. Runs head and loss, both ways: adds to `sum`, and to params.grads() for
+  /// the linear layer. Shapes and labels as pooled_head(); features [N, H, W, C].
   /// Numbers: float32 between the features and their gradient. Errors: kInternal where the network has no head for this loss.
   Tensor head_loss(Context& ctx, const ParamStore& params, const Loss& loss, const Tensor& features, const Tensor& labels,
                    double scale, LossSum& sum) const;

@@ -21,7 +21,7 @@ struct Tail {
 std::vector<Tail> tails(Effort effort);
 
 /// One training step of a tail on data that lies where it computes: forward, binary cross-entropy, backward to the gradient that
-/// goes back to the client, SGD with momentum.
+/// goes back to the client, SGD with momentum. As in a study, the loss runs the head where it can.
 class TailStep {
  public:
   /// Fusion kOff: nothing but the backend's own layers and loss, one by one.
@@ -45,8 +45,8 @@ class TailStep {
   Pass pass_;
 };
 
-/// Seconds of a step, launched kernel by kernel and as one graph: on the native backend as studies run it, and on cudnn the same tail
-/// of the library's layers alone, without our fused kernels.
+/// Seconds of a step, launched kernel by kernel and as one graph: on the native backend as studies run it, and on cudnn the same
+/// tail of the library's layers alone, without our fused kernels.
 void measure_tails(Report& report);
 
 }  // namespace sutura::bench

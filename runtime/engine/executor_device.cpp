@@ -285,7 +285,8 @@ bool Executor::head_joins_loss(int node, const Work& w) const {
   if (w.step().purpose != Purpose::kTrain || !plan.needs_gradient[static_cast<std::size_t>(node)]) return false;
   const NodeConfig& config = plan.topology.nodes[static_cast<std::size_t>(node)];
   if (config.kind != NodeKind::kSegment || plan.party_of(node) != setup_.self.party) return false;
-  if (plan.party_of(plan.loss_node) != setup_.self.party || plan.wiring[static_cast<std::size_t>(plan.loss_node)].inputs[0] != node) return false;
+  const int last = plan.wiring[static_cast<std::size_t>(plan.loss_node)].inputs[0];
+  if (node != last || plan.party_of(plan.loss_node) != setup_.self.party) return false;
   return setup_.segments.networks[setup_.segments.index(config.segment)].joins_loss(ctx_, *loss_, Fusion::kOn);
 }
 
