@@ -2,9 +2,11 @@
 
 #include "core/error.h"
 #include "kernels/ops/mlp/mlp.h"
+#include "kernels/ops/pooled_head/pooled_head.h"
 #include "models/layers/activation.h"
 #include "models/layers/fusable.h"
 #include "models/layers/linear.h"
+#include "models/layers/pool.h"
 
 namespace sutura {
 namespace {
@@ -14,11 +16,14 @@ const Kind* as(const Layer* layer) {
   return dynamic_cast<const Kind*>(layer);
 }
 
-bool is_narrow_linear(const Layer* layer) {
+/// Whether `layer` is a linear one of at most so many inputs and outputs.
+bool is_linear(const Layer* layer, std::int64_t inputs, std::int64_t outputs) {
   if (as<Linear>(layer) == nullptr) return false;
   const Shape weight = layer->param_specs()[0].shape;  // [O, I]
-  return weight[0] <= kMlpWidest && weight[1] <= kMlpWidest;
+  return weight[1] <= inputs && weight[0] <= outputs;
 }
+
+bool is_narrow_linear(const Layer* layer) { return is_linear(layer, kMlpWidest, kMlpWidest); }
 
 /// The end of the chain of linear layers that begins at `begin`; begin + 1 where it is one layer or none.
 std::size_t mlp_end(std::span<const Layer* const> layers, std::size_t begin) {
@@ -95,6 +100,13 @@ std::vector<LayerRun> plan_runs(std::span<const Layer* const> layers) {
       runs.push_back({RunKind::kLayer, i, i + 1});
   }
   return runs;
+}
+
+std::size_t head_begin(std::span<const Layer* const> layers) {
+  const std::size_t n = layers.size();
+  const bool found = n >= 2 && as<GlobalAvgPool>(layers[n - 2]) != nullptr &&
+                     is_linear(layers[n - 1], kHeadMostChannels, kHeadMostClasses);
+  return found ? n - 2 : n;
 }
 
 Fusion fusion_for(const Context& ctx, Fusion wanted) { return ctx.on_device() ? wanted : Fusion::kOff; }

@@ -23,6 +23,10 @@ struct LayerRun {
 /// leaving out layers without parameters in front changes no other run.
 std::vector<LayerRun> plan_runs(std::span<const Layer* const> layers);
 
+/// Where the head begins, which pooled_head() runs with a loss: global average pool and linear layer, the last two, no larger than
+/// it takes. layers.size() where they end otherwise.
+std::size_t head_begin(std::span<const Layer* const> layers);
+
 /// Consecutive layers and their parameters.
 struct LayerRow {
   std::vector<const Layer*> layers;

@@ -15,8 +15,11 @@ enum class Mode { kTrain, kEvaluate };
 /// Whether backward must produce the gradient of its input.
 enum class InputGrad { kNeeded, kNotNeeded };
 
-/// Whether neighbouring layers may run as one kernel where the device has one (models/fusion.h); off: for tests that compare.
+/// Whether neighbouring layers may run as one kernel where the device has one (models/fusion.h); off: for tests and measurements
+/// that compare.
 enum class Fusion { kOn, kOff };
+/// Who runs a network's head, its last two layers: forward and backward, or in a training step its loss (Network::head_loss()).
+enum class Head { kWithNetwork, kWithLoss };
 
 /// What a forward pass is part of: dropout masks are a pure function of it (and of the layer's name), so a split network
 /// and a whole one draw the same.
@@ -27,7 +30,8 @@ struct Pass {
   std::uint32_t lane = 0;         ///< index of the client within the step
   std::uint32_t micro_batch = 0;  ///< index of the micro-batch of that client
   DrawWords* draws = nullptr;     ///< on a device: whose words random draws begin with; nullptr: each draw copies its own there
-  Fusion fusion = Fusion::kOn;    ///< of no effect on a CPU: its layers always run one by one
+  Fusion fusion = Fusion::kOn;     ///< of no effect on a CPU: its layers always run one by one
+  Head head = Head::kWithNetwork;  ///< kWithLoss only where Network::joins_loss() says so
 };
 
 /// How a parameter starts. Fan-in uniform is U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for linear and
@@ -57,6 +61,7 @@ struct Saved {
   std::vector<Tensor> tensors;
   std::vector<Saved> children;      ///< one per nested layer
   Fusion fusion = Fusion::kOff;     ///< how forward ran the nested layers
+  Head head = Head::kWithNetwork;   ///< kWithLoss: forward stopped before the head, and backward begins there
 };
 
 /// A pure function of (parameters, x). Public functions check, the do_ functions compute.

@@ -56,14 +56,18 @@ Tensor Network::forward(Context& ctx, const ParamStore& params, Tensor x, Saved&
   x = ctx.here(std::move(x));
   if (x.dtype() != ctx.compute()) x = cast(ctx, x, ctx.compute());
   saved = Saved{};
-  saved.children.resize(layers_.size());
+  const std::size_t end = end_of(pass.head);
+  saved.children.resize(end);
   saved.fusion = fusion_for(ctx, pass.fusion);
+  saved.head = pass.head;
+  require(pass.head == Head::kWithNetwork || (end < size() && saved.fusion == Fusion::kOn && pass.mode == Mode::kTrain),
+          Errc::kInternal, "a forward left a head to a loss that cannot run it");
   if (saved.fusion == Fusion::kOn) {
-    x = forward_row(ctx, row(ctx, params, 0), std::move(x), saved.children, pass);
+    x = forward_row(ctx, row(ctx, params, 0, end), std::move(x), saved.children, pass);
     if (pass.mode == Mode::kEvaluate)
       for (Saved& child : saved.children) child = Saved{};
-    // The caller may use the result after backward has let go of `saved`.
-    return kept_in(saved, x) ? ctx.clone(x) : std::move(x);
+    // The caller may use outputs after backward has let go of `saved`; features only before it.
+    return pass.head == Head::kWithNetwork && kept_in(saved, x) ? ctx.clone(x) : std::move(x);
   }
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     x = layers_[i]->forward(ctx, params.view(ctx, i), std::move(x), saved.children[i], pass);
@@ -73,15 +77,18 @@ Tensor Network::forward(Context& ctx, const ParamStore& params, Tensor x, Saved&
 }
 
 Tensor Network::backward(Context& ctx, const ParamStore& params, Saved& saved, Tensor grad, InputGrad want) const {
-  require(saved.children.size() == layers_.size(), Errc::kInternal, "backward without its forward");
+  const std::size_t end = end_of(saved.head);
+  require(saved.children.size() == end, Errc::kInternal, "backward without its forward");
+  require(saved.head == Head::kWithNetwork || (grad.defined() && grad.shape().rank() == 4), Errc::kInternal,
+          "backward without head_loss(), to which its forward left the head");
   grad = ctx.here(std::move(grad));
   if (grad.dtype() != ctx.compute()) grad = cast(ctx, grad, ctx.compute());
   // Layers below the first one with parameters need no gradient unless the caller wants that of the input.
   std::size_t last = 0;
   if (want == InputGrad::kNotNeeded)
-    while (last < layers_.size() && layers_[last]->param_specs().empty()) ++last;
+    while (last < end && layers_[last]->param_specs().empty()) ++last;
   if (saved.fusion == Fusion::kOn) {
-    grad = backward_row(ctx, row(ctx, params, last), std::span(saved.children).subspan(last), std::move(grad), want);
+    grad = backward_row(ctx, row(ctx, params, last, end), std::span(saved.children).subspan(last), std::move(grad), want);
     saved = Saved{};
     return want == InputGrad::kNeeded ? std::move(grad) : Tensor();
   }
@@ -94,9 +101,35 @@ Tensor Network::backward(Context& ctx, const ParamStore& params, Saved& saved, T
   return want == InputGrad::kNeeded ? std::move(grad) : Tensor();
 }
 
-LayerRow Network::row(const Context& ctx, const ParamStore& params, std::size_t begin) const {
+bool Network::joins_loss(const Context& ctx, const Loss& loss, Fusion wanted) const {
+  return fusion_for(ctx, wanted) == Fusion::kOn && loss.head_terms() && head() < size();
+}
+
+Tensor Network::head_loss(Context& ctx, const ParamStore& params, const Loss& loss, const Tensor& features, const Tensor& labels,
+                          double scale, LossSum& sum) const {
+  require(joins_loss(ctx, loss, Fusion::kOn), Errc::kInternal, "a network without a head for this loss was asked to run it");
+  const ParamView p = params.view(ctx, head() + 1);
+  const bool biased = p.values.size() > 1;
+  const Tensor bias = biased ? Tensor::borrow(p.values[1]) : Tensor();  // [K]
+  Tensor grad_weight = Tensor::borrow(p.grads[0]);                      // [K, C]
+  Tensor grad_bias = biased ? Tensor::borrow(p.grads[1]) : Tensor();    // [K]
+  Tensor grad = ctx.tensor(features.shape(), features.dtype());         // [N, H, W, C]
+  Tensor logits = ctx.tensor({features.shape()[0], p.values[0].shape()[0]});
+  const HeadTerms terms = *loss.head_terms();
+  pooled_head(ctx, terms.loss, features, p.values[0], bias, labels, scale, terms.class_weights, logits,
+              {grad, grad_weight, grad_bias}, sum);
+  return grad;
+}
+
+std::size_t Network::head() const {
+  std::vector<const Layer*> all;
+  for (const LayerPtr& l : layers_) all.push_back(l.get());
+  return head_begin(all);
+}
+
+LayerRow Network::row(const Context& ctx, const ParamStore& params, std::size_t begin, std::size_t end) const {
   LayerRow row;
-  for (std::size_t i = begin; i < layers_.size(); ++i) {
+  for (std::size_t i = begin; i < end; ++i) {
     row.layers.push_back(layers_[i].get());
     row.params.push_back(params.view(ctx, i));
   }

@@ -10,13 +10,16 @@ std::vector<Tail> tails(Effort effort) {
   return {{"28px", 28, "cifar", 64, 128}, {"64px", 64, "imagenet", 64, 128}, {"224px", 224, "imagenet", 64, 128}};
 }
 
-TailStep::TailStep(Context& ctx, const Tail& tail) : ctx_(ctx), sum_(ctx), scale_(1.0 / static_cast<double>(tail.batch)) {
+TailStep::TailStep(Context& ctx, const Tail& tail, Fusion fusion)
+    : ctx_(ctx), sum_(ctx), scale_(1.0 / static_cast<double>(tail.batch)) {
   const Shape picture{tail.batch, tail.pixels, tail.pixels, 1};
   const NetworkSpec spec{"resnet18", {{"width", tail.width}, {"norm", std::string("batch")}, {"stem", tail.stem}}, {}};
   std::vector<Network> parts = build_network(spec, picture, 1).cut_after({"stage1.1"});
   network_ = std::move(parts[1]);
   params_ = network_.make_params(1);
   loss_ = make_loss(LossKind::kBinaryCrossEntropy);
+  pass_.fusion = fusion;
+  if (network_.joins_loss(ctx, *loss_, fusion)) pass_.head = Head::kWithLoss;
   OptimizerSettings settings;
   settings.kind = OptimizerKind::kSgd;
   optimizer_ = make_optimizer(settings, params_.trained());
@@ -39,8 +42,11 @@ void TailStep::run(int set) {
   params_.zero_grads(ctx_);
   Saved saved;
   Tensor grad;
-  const Tensor y = network_.forward(ctx_, params_, ctx_.clone(inputs_[i]), saved, {});
-  loss_->evaluate_into(ctx_, y, labels_[i], scale_, grad, sum_);
+  const Tensor y = network_.forward(ctx_, params_, ctx_.clone(inputs_[i]), saved, pass_);
+  if (pass_.head == Head::kWithLoss)
+    grad = network_.head_loss(ctx_, params_, *loss_, y, labels_[i], scale_, sum_);
+  else
+    loss_->evaluate_into(ctx_, y, labels_[i], scale_, grad, sum_);
   const Tensor to_client = network_.backward(ctx_, params_, saved, std::move(grad), InputGrad::kNeeded);
   optimizer_->apply(ctx_, params_, &sum_);
 }
@@ -60,7 +66,7 @@ void measure_tails(Report& report) {
       for (const bool graph : {false, true}) {
         report.number(key + (graph ? ".graph" : ".launched"), "s", [&] {
           Context ctx(backend, 1, DType::kBfloat16);
-          TailStep step(ctx, tail);
+          TailStep step(ctx, tail, backend == Backend::kCudnn ? Fusion::kOff : Fusion::kOn);
           const Work prepare = [&](int) { step.prepare(); }, run = [&](int set) { step.run(set); };
           const double seconds = graph ? step_graph_seconds(ctx, effort, prepare, run) : queued_seconds(ctx, effort, [&](int set) {
             prepare(set);

@@ -21,10 +21,11 @@ struct Tail {
 std::vector<Tail> tails(Effort effort);
 
 /// One training step of a tail on data that lies where it computes: forward, binary cross-entropy, backward to the gradient that
-/// goes back to the client, SGD with momentum.
+/// goes back to the client, SGD with momentum. As in a study, the loss runs the head where it can.
 class TailStep {
  public:
-  TailStep(Context& ctx, const Tail& tail);
+  /// Fusion kOff: nothing but the backend's own layers and loss, one by one.
+  TailStep(Context& ctx, const Tail& tail, Fusion fusion);
   /// What changes with every step, and stays out of a graph.
   void prepare();
   /// Queues a prepared step on input `set`; waits for nothing.
@@ -41,9 +42,11 @@ class TailStep {
   std::vector<Tensor> inputs_, labels_;
   LossSum sum_;
   double scale_;
+  Pass pass_;
 };
 
-/// Seconds of a step, launched kernel by kernel and as one graph, on the native backend and on cudnn.
+/// Seconds of a step, launched kernel by kernel and as one graph: on the native backend as studies run it, and on cudnn the same
+/// tail of the library's layers alone, without our fused kernels.
 void measure_tails(Report& report);
 
 }  // namespace sutura::bench

@@ -26,6 +26,7 @@ Tensor as_float32(const Tensor& outputs) {
 class BinaryCrossEntropy final : public Loss {
  public:
   explicit BinaryCrossEntropy(std::vector<double> class_weights) : class_weights_(std::move(class_weights)) {}
+  std::optional<HeadTerms> head_terms() const override { return HeadTerms{HeadLoss::kBinaryCrossEntropy, class_weights_}; }
   Tensor scores(const Tensor& outputs) const override {
     Tensor p = as_float32(outputs);  // [N, 1]
     for (float& v : p.f32()) v = static_cast<float>(reference::sigmoid(v));
@@ -45,6 +46,7 @@ class BinaryCrossEntropy final : public Loss {
 class CrossEntropy final : public Loss {
  public:
   explicit CrossEntropy(std::vector<double> class_weights) : class_weights_(std::move(class_weights)) {}
+  std::optional<HeadTerms> head_terms() const override { return HeadTerms{HeadLoss::kCrossEntropy, class_weights_}; }
   Tensor scores(const Tensor& outputs) const override {
     require(outputs.shape().rank() == 2 && outputs.shape()[1] >= 1, Errc::kShapeMismatch,
             "cross entropy takes outputs [N, C], got " + outputs.shape().text());

@@ -1,15 +1,24 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "kernels/context.h"
 #include "kernels/loss_sum.h"
+#include "kernels/ops/pooled_head/pooled_head.h"
 #include "kernels/tensor.h"
 
 namespace sutura {
 
 enum class LossKind { kBinaryCrossEntropy, kCrossEntropy, kMeanSquaredError };
+
+/// A loss as pooled_head() takes it.
+struct HeadTerms {
+  HeadLoss loss;
+  std::span<const double> class_weights;  ///< the loss's own
+};
 
 /// A loss on a network's outputs: scale * sum_i w[y_i] * l_i, with w the class weights (all 1 without them), so that with
 /// scale 1 / (records of the whole step) the micro-batches of a step simply add up. The divisor stays the number of
@@ -30,6 +39,8 @@ class Loss {
   /// What metrics look at, as float32 [N, D]: probabilities (sigmoid or softmax), or the values themselves. Of host tensors.
   /// Numbers: the same bits on every x86-64; NaN outputs give NaN scores in their row.
   virtual Tensor scores(const Tensor& outputs) const = 0;
+  /// Nothing where pooled_head() does not know this loss.
+  virtual std::optional<HeadTerms> head_terms() const { return std::nullopt; }
 
  protected:
   /// Outputs are float32, on devices also bfloat16.

@@ -154,7 +154,8 @@ void Executor::forward(int node, Work& w) {
   const Tensor& x = input(setup_.plan.wiring[at].inputs[0], setup_.plan.wiring[at].routes[0], slots);
   // A segment through which no gradient flows keeps nothing for backward and runs as in evaluation.
   const bool train = w.step().purpose == Purpose::kTrain && setup_.plan.needs_gradient[at];
-  const Pass pass{train ? Mode::kTrain : Mode::kEvaluate, setup_.study.seed, w.step().id, part.lane, part.micro_batch, w.draws};
+  Pass pass{train ? Mode::kTrain : Mode::kEvaluate, setup_.study.seed, w.step().id, part.lane, part.micro_batch, w.draws};
+  if (head_joins_loss(node, w)) pass.head = Head::kWithLoss;
   if (train) stash(config.segment, w);
   SegmentCopy& copy = copies(config.segment)[copy_index(config.segment, part.lane)];
   slots.values[node] = net.forward(ctx_, copy.params, Tensor::borrow(x), slots.saved[node], pass);
@@ -219,6 +220,7 @@ void Executor::split(int node, Slots& slots) {
 void Executor::loss_and_gradient(int node, Work& w) {
   Slots& slots = w.slots();
   const Wiring& wiring = setup_.plan.wiring[static_cast<std::size_t>(node)];
+  if (head_joins_loss(wiring.inputs[0], w)) return head_and_loss(node, w);
   const Tensor& made = input(wiring.inputs[0], wiring.routes[0], slots);
   const Tensor outputs = made.dtype() == DType::kFloat32 ? Tensor::borrow(made) : cast(ctx_, made, DType::kFloat32);  // [n, outputs]
   const Tensor& labels = input(wiring.labels, wiring.label_route, slots);                                // [n]

@@ -234,6 +234,8 @@ class Executor {
   void encode_sends(std::size_t turn, std::size_t end, Work& w);
   Tensor fetched(const Tensor& t);
   void loss_on_device(const Tensor& outputs, const Tensor& labels, double scale, Tensor& grad, Work& w);
+  bool head_joins_loss(int node, const Work& w) const;
+  void head_and_loss(int node, Work& w);
   void read_loss(Work& w);
   bool may_record() const;
   // executor_wire.cpp: what touches messages

@@ -330,6 +330,34 @@ void Executor::loss_on_device(const Tensor& outputs, const Tensor& labels, doubl
   if (w.step().purpose != Purpose::kTrain) w.slots().outputs = fetched(outputs);
 }
 
+/// Whether a segment's last layers run with the loss: in a training step where the loss is at this party. Nothing else can take the
+/// outputs then: every route ends at the loss, which has one input.
+bool Executor::head_joins_loss(int node, const Work& w) const {
+  const Plan& plan = setup_.plan;
+  if (w.step().purpose != Purpose::kTrain || !plan.needs_gradient[static_cast<std::size_t>(node)]) return false;
+  const NodeConfig& config = plan.topology.nodes[static_cast<std::size_t>(node)];
+  if (config.kind != NodeKind::kSegment || plan.party_of(node) != setup_.self.party) return false;
+  const int last = plan.wiring[static_cast<std::size_t>(plan.loss_node)].inputs[0];
+  if (node != last || plan.party_of(plan.loss_node) != setup_.self.party) return false;
+  return setup_.segments.networks[setup_.segments.index(config.segment)].joins_loss(ctx_, *loss_, Fusion::kOn);
+}
+
+/// What forward left is the head's input, and what backward goes on from is the gradient of that.
+void Executor::head_and_loss(int node, Work& w) {
+  const Wiring& wiring = setup_.plan.wiring[static_cast<std::size_t>(node)];
+  const int tail = wiring.inputs[0];
+  const std::string& segment = setup_.plan.topology.nodes[static_cast<std::size_t>(tail)].segment;
+  Slots& slots = w.slots();
+  const Tensor features = std::move(slots.value(tail));  // [n, H, W, C]
+  slots.values.erase(tail);
+  LossSum sum(ctx_);
+  Tensor grad = setup_.segments.networks[setup_.segments.index(segment)].head_loss(
+      ctx_, params_of(segment, w), *loss_, features, input(wiring.labels, wiring.label_route, slots),
+      1.0 / static_cast<double>(w.step().records), sum);
+  slots.loss = fetched(sum.tensor());
+  add_gradient(tail, node, std::move(grad), slots);
+}
+
 /// An update of one copy of a segment. On a device it is recorded by itself.
 void Executor::take_step(const std::string& segment, std::size_t copy, double rate) {
   SegmentCopy& c = copies(segment)[copy];

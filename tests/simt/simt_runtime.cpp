@@ -44,6 +44,7 @@ namespace simt {
 namespace {
 
 std::atomic<int> launches_until_failure{-1};
+std::atomic<std::int64_t> launched{0};
 
 /// The stream if it can still be used.
 Stream usable(Stream s) {
@@ -183,11 +184,14 @@ int multiprocessors() { return 4; }
 
 }  // namespace
 
+std::int64_t launches() { return launched; }
+
 void plant_kernel_failure(int launches) { launches_until_failure = launches; }
 
 void run(const char* kernel, dim3 grid, unsigned threads, std::size_t shared_bytes, Stream stream, std::function<void()> body) {
   check_launch(kernel, grid, threads, shared_bytes);
   issue(stream, [=, name = std::string(kernel), body = std::move(body)] {
+    ++launched;
     if (launches_until_failure >= 0 && launches_until_failure-- == 0) {
       stream->queue->fail("planted in kernel " + name);
       return;

@@ -13,8 +13,6 @@ namespace sutura {
 
 namespace {
 
-constexpr std::int64_t kMostClasses = 64, kMostChannels = 2048;
-
 void composed(Context& ctx, HeadLoss loss, const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& labels,
               double scale, std::span<const double> class_weights, Tensor& logits, HeadGradients& grads, LossSum& sum) {
   const std::int64_t records = x.shape()[0], channels = weight.shape()[1], classes = weight.shape()[0];
@@ -44,7 +42,7 @@ void pooled_head(Context& ctx, HeadLoss loss, const Tensor& x, const Tensor& wei
   check.rank("weight", weight, 2, 2, 0);
   const std::int64_t classes = weight.shape()[0], channels = x.shape()[3];
   check.shape("weight", weight, Shape{classes, channels});
-  check.setting(classes <= kMostClasses && channels <= kMostChannels, "at most 64 classes and 2048 channels");
+  check.setting(classes <= kHeadMostClasses && channels <= kHeadMostChannels, "at most 64 classes and 2048 channels");
   check.setting(loss == HeadLoss::kCrossEntropy || classes == 1, "binary cross entropy has one output");
   if (bias.defined()) check.f32("bias", bias, Shape{classes});
   check.f32("logits", logits, Shape{x.shape()[0], classes});

@@ -9,6 +9,9 @@ namespace sutura {
 
 enum class HeadLoss { kCrossEntropy, kBinaryCrossEntropy };
 
+/// The largest head that pooled_head() takes.
+inline constexpr std::int64_t kHeadMostClasses = 64, kHeadMostChannels = 2048;
+
 /// What pooled_head() leaves behind. x is overwritten, weight and bias are added to.
 struct HeadGradients {
   Tensor& x;       ///< [N, H, W, C], x's type

@@ -8,7 +8,6 @@ namespace sutura::SUTURA_DEVICE {
 namespace {
 
 constexpr unsigned kWarps = 8, kThreads = 32 * kWarps;
-constexpr int kMostClasses = 64, kMostChannels = 2048;
 
 struct Sizes {
   std::int64_t records;
@@ -70,9 +69,9 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     head_kernel(HeadLoss loss, Sizes s, const T* x, const float* weight, const float* bias, const std::int32_t* labels,
                 double scale, ClassWeights weights, float* logits_out, T* grad_x, HeadRows rows) {
-  SUTURA_SHARED(float, pooled, kMostChannels);
-  SUTURA_SHARED(float, logits, kMostClasses);
-  SUTURA_SHARED(float, grad, kMostClasses);
+  SUTURA_SHARED(float, pooled, kHeadMostChannels);
+  SUTURA_SHARED(float, logits, kHeadMostClasses);
+  SUTURA_SHARED(float, grad, kHeadMostClasses);
   const std::int64_t n = blockIdx.x;
   const bool outside = any_outside(s.records, loss == HeadLoss::kCrossEntropy ? s.classes : 2, labels);
   if (n == 0 && threadIdx.x == 0) *rows.outside = outside ? 1 : 0;
