@@ -315,6 +315,34 @@ TEST_P(NormBackend, NanStaysInItsSet) {
   EXPECT_FALSE(std::isnan(running_mean.f32()[0]));
 }
 
+TEST_P(NormBackend, InfinityLeavesNothingFiniteInItsSet) {
+  auto ctx = make_context(GetParam());
+  if (!ctx) GTEST_SKIP();
+  const Shape shape{2, 2, 2, 4};
+  const Tensor gamma = ctx->here(Tensor::from({4}, std::vector<float>(4, 1.0f))), beta = ctx->zeros({4});
+  for (const float infinity : {INFINITY, -INFINITY}) {
+    Tensor x = to_tensor(draw_values({"x", shape}, DType::kFloat32, 5), shape, DType::kFloat32);
+    x.f32()[16 + 5] = infinity;  // record 1, channel 1
+    x = ctx->here(std::move(x));
+    Guarded y(*ctx, shape);
+    Tensor mean = ctx->tensor({2, 2}), rstd = ctx->tensor({2, 2}), row_mean = ctx->tensor({8}), row_rstd = ctx->tensor({8});
+    group_norm_forward(*ctx, 2, kEps, x, gamma, beta, y.tensor(), mean, rstd);
+    for (std::size_t i = 0; i < 32; ++i) EXPECT_EQ(std::isnan(y.values().f32()[i]), i >= 16 && i % 4 < 2) << "group norm " << i;
+    layer_norm_forward(*ctx, kEps, x, gamma, beta, y.tensor(), row_mean, row_rstd);
+    for (std::size_t i = 0; i < 32; ++i) EXPECT_EQ(std::isnan(y.values().f32()[i]), i / 4 == 5) << "layer norm " << i;
+    Tensor batch_mean = ctx->tensor({4}), batch_rstd = ctx->tensor({4}), running_mean = ctx->zeros({4}),
+           running_var = ctx->zeros({4});
+    batch_norm_forward_train(*ctx, kEps, 0.1f, x, gamma, beta, running_mean, running_var, y.tensor(), batch_mean, batch_rstd);
+    for (std::size_t i = 0; i < 32; ++i) EXPECT_EQ(std::isnan(y.values().f32()[i]), i % 4 == 1) << "batch norm " << i;
+    const std::vector<double> means = to_doubles(ctx->host(std::move(running_mean))),
+                              vars = to_doubles(ctx->host(std::move(running_var)));
+    for (std::size_t c = 0; c < 4; ++c) {
+      EXPECT_EQ(std::isfinite(means[c]), c != 1) << "running mean " << c;
+      EXPECT_EQ(std::isfinite(vars[c]), c != 1) << "running variance " << c;
+    }
+  }
+}
+
 TEST_P(NormBackend, GradientMayOverwriteItsInput) {
   auto ctx = make_context(GetParam());
   if (!ctx) GTEST_SKIP();
