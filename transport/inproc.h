@@ -25,7 +25,7 @@ class Baton {
 struct InprocSettings {
   std::uint16_t window = 64;  ///< messages that a receiver holds; send() blocks beyond
   Baton* baton = nullptr;     ///< given back while a call blocks, taken again before it returns
-  std::stop_token stop;       ///< makes calls return kStopped
+  std::stop_token stop{};     ///< makes calls return kStopped
 };
 
 struct ChannelPair {

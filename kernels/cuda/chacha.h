@@ -6,7 +6,8 @@
 namespace sutura::SUTURA_DEVICE {
 
 /// Key and nonce of one keystream. A kernel takes it as an argument, by value: arguments lie in the launch's constant bank, so
-/// the key is in no tensor, no workspace and no pool. (The driver's own copy of a launch's arguments is not ours to wipe.)
+/// the key is in no tensor, no workspace and no pool. (A launch copies its arguments, on the host's stack and in the driver: those
+/// copies are not wiped.)
 struct ChaChaStream {
   std::uint32_t key[8];
   std::uint32_t nonce[3];

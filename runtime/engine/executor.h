@@ -167,11 +167,14 @@ class Executor {
   Context& context() { return ctx_; }
   /// Pieces of steps that were replayed instead of launched kernel by kernel.
   std::int64_t replays() const;
+  /// Parts of steps for which all that their turn begins with was taken in while an earlier part was computed on the device.
+  std::int64_t taken_ahead() const { return taken_ahead_; }
   /// Scores of the no-data rule on the records of the last local evaluation pass over the test split.
   const std::vector<float>& rule_scores() const { return rule_scores_; }
 
  private:
   struct Slots;
+  struct Ahead;
   struct InFlight;
   struct Work;
   // executor_steps.cpp: which instruction runs when, and the updates
@@ -217,6 +220,10 @@ class Executor {
   void end_recording(InFlight& flight);
   void attempt_span(std::size_t turn, std::size_t begin, std::size_t end, Work& w);
   void run_span(std::size_t turn, std::size_t begin, std::size_t end, Work& w);
+  void settle_span(std::size_t turn, std::size_t begin, std::size_t end, Work& w);
+  Span& span_of(const Work& w, std::size_t turn, std::size_t begin, Span& passing);
+  void stage(std::size_t turn, std::size_t begin, std::size_t end, Span& span, Work& w);
+  void look_ahead(std::size_t turn, const Work& w);
   void bring_parameters(const Instruction& i, Work& w);
   void bring_inputs(const Instruction& i, Span& span, Work& w);
   void bring(Tensor& t, const SlotName& name, Span& span, Work& w);
@@ -236,7 +243,11 @@ class Executor {
   Tensor& received_on_host(int edge, Work& w);
   std::vector<WireTensor> clear_payload(const Instruction& i, const Edge& edge, Work& w);
   void receive(const Instruction& i, Work& w);
-  Message take(const Edge& edge, Leg leg, const Work& w);
+  bool receive_ahead(const Instruction& i, Work& w);
+  bool takes_mean(const Instruction& i, const Work& w) const;
+  bool decodes_later(const Instruction& i, const Work& w) const;
+  void accept(const Instruction& i, Message&& m, Work& w);
+  Message take(const Edge& edge, Leg leg, Work& w);
   void check_message(const Message& m, const Edge& edge, Leg leg, const Work& w) const;
   Tensor decoded(Context& ctx, const Edge& edge, Leg leg, std::vector<Tensor> tensors) const;
   void store(const Instruction& i, Work& w);
@@ -251,8 +262,8 @@ class Executor {
   Context& ctx_;
   std::optional<Context> host_;  // where ctx_ is a device: for what is computed on the host all the same
   Context& on_host() { return host_ ? *host_ : ctx_; }
-  std::unique_ptr<Staging> staging_;    // on a device
   std::unique_ptr<StepGraphs> graphs_;  // on a device, where steps are recorded
+  std::unique_ptr<Staging> staging_;    // on a device; goes first, when its copies into ports are done
   std::unique_ptr<Loss> loss_;
   std::map<std::string, std::vector<SegmentCopy>> copies_;
   std::map<std::pair<std::uint32_t, Split>, Scores> scores_;
@@ -265,6 +276,7 @@ class Executor {
   std::vector<float> rule_scores_;
   std::deque<std::unique_ptr<InFlight>> in_flight_;              // oldest first
   std::map<std::string, std::vector<ParamStore>> spare_stashes_;  // by segment
+  std::int64_t taken_ahead_ = 0;
   std::int64_t now_ = 0;                                         // calls of advance()
   Decision place_;                                               // of the instruction that runs; turn -1 between steps
   std::chrono::duration<double> waited_{0.0};

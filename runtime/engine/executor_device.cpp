@@ -9,6 +9,8 @@
 // which StepGraphs may record and replay. What a span takes from the host is put into its ports before, and what the host wants of
 // it is copied to pinned memory at its end.
 //
+// While a part is computed, what the next part takes in is taken in as far as it is there, and copied beside the computation.
+//
 // Not recorded: what differs from step to step (a release and its gradient, rounding residuals), and the update: what may cancel
 // it, a peer lost while its gradient is sent, is known after the span.
 namespace sutura {
@@ -63,6 +65,7 @@ void Executor::begin_recording(InFlight& flight) {
     flight.active_at_start.push_back(active_[p.lane]);
   }
   for (const bool missing : missing_) key.push_back(missing ? 1 : 0);
+  staging_->begin_step();
   flight.kind = graphs_->kind(key);
   flight.manner = flight.kind == nullptr ? Manner::kEager : flight.kind->next;
 }
@@ -94,31 +97,69 @@ void Executor::attempt_span(std::size_t turn, std::size_t begin, std::size_t end
   place_.part = static_cast<int>(w.index);
   try {
     run_span(turn, begin, end, w);
+    look_ahead(turn, w);
+    settle_span(turn, begin, end, w);
   } catch (const PeerLost& lost) {
     lose(all[static_cast<std::size_t>(place_.instruction)], w, lost);
   }
+}
+
+Span& Executor::span_of(const Work& w, std::size_t turn, std::size_t begin, Span& passing) {
+  const bool kept = w.flight.manner == Manner::kRecord || w.flight.manner == Manner::kReplay;
+  return kept ? w.flight.kind->spans[{w.index, turn, begin}] : passing;
+}
+
+/// Brings to the device what a span takes from the host, as far as it is there and has not been brought yet.
+void Executor::stage(std::size_t turn, std::size_t begin, std::size_t end, Span& span, Work& w) {
+  const auto& all = setup_.plan.program(setup_.self.party, w.step().purpose).turns[turn];
+  for (auto& [at, raw] : w.slots().raw)
+    for (std::size_t k = raw.tensors.size(); k < raw.wire.size(); ++k) {
+      const SlotName name{SlotName::Kind::kRaw, at.first, static_cast<int>(16 * static_cast<std::size_t>(at.second) + k)};
+      raw.tensors.push_back(bring(raw.wire[k].data, raw.wire[k].shape, raw.wire[k].dtype, name, span, w));
+    }
+  for (std::size_t n = begin; n < end; ++n)
+    if (is_computed(all[n].op)) bring_inputs(all[n], span, w);
+}
+
+/// Takes in what the next part of the turn begins with, as far as it is there, while this part is computed. Whatever is wrong with
+/// it is left to that part's own time, so that a peer is lost at the same place as without this.
+void Executor::look_ahead(std::size_t turn, const Work& w) {
+  const auto& parts = w.step().parts;
+  std::size_t p = w.index + 1;
+  while (p < parts.size() && !serves(parts[p])) ++p;
+  if (p == parts.size() || w.flight.voided[p] || !active_[parts[p].lane]) return;
+  Work next{w.flight, p};
+  const auto& all = setup_.plan.program(setup_.self.party, w.step().purpose).turns[turn];
+  const std::size_t end = span_end(all, 0);
+  bool took = false;
+  for (std::size_t n = 0; n < end; ++n) {
+    if (is_computed(all[n].op) || next.ahead().done.contains({turn, n})) continue;
+    if (all[n].op != OpCode::kReceive)
+      execute(all[n], next);
+    else if (!receive_ahead(all[n], next))
+      return;
+    next.ahead().done.insert({turn, n});
+    took = true;
+  }
+  if (took) ++taken_ahead_;
+  if (end == 0) return;
+  Span passing;
+  stage(turn, 0, end, span_of(next, turn, 0, passing), next);
 }
 
 void Executor::run_span(std::size_t turn, std::size_t begin, std::size_t end, Work& w) {
   const auto& all = setup_.plan.program(setup_.self.party, w.step().purpose).turns[turn];
   InFlight& flight = w.flight;
   Slots& slots = w.slots();
-  const bool kept = flight.manner == Manner::kRecord || flight.manner == Manner::kReplay;
   Span passing;
-  Span& span = kept ? flight.kind->spans[{w.index, turn, begin}] : passing;
-  for (auto& [at, raw] : slots.raw)
-    for (std::size_t k = 0; k < raw.wire.size(); ++k) {
-      const SlotName name{SlotName::Kind::kRaw, at.first, static_cast<int>(16 * static_cast<std::size_t>(at.second) + k)};
-      raw.tensors.push_back(bring(raw.wire[k].data, raw.wire[k].shape, raw.wire[k].dtype, name, span, w));
-    }
+  Span& span = span_of(w, turn, begin, passing);
   std::vector<std::size_t> computed;
   for (std::size_t n = begin; n < end; ++n)
     if (is_computed(all[n].op)) computed.push_back(n);
   place_.instruction = static_cast<int>(computed.front());
-  for (const std::size_t n : computed) {
-    bring_parameters(all[n], w);
-    bring_inputs(all[n], span, w);
-  }
+  stage(turn, begin, end, span, w);
+  for (const std::size_t n : computed) bring_parameters(all[n], w);
+  staging_->join();
   SpanDraws draws(span, flight.manner, *staging_, graphs_.get());
   w.draws = &draws;
   const auto work = [&] {
@@ -138,7 +179,13 @@ void Executor::run_span(std::size_t turn, std::size_t begin, std::size_t end, Wo
   w.draws = nullptr;
   if (flight.manner == Manner::kRecord) remember(span, slots);
   if (flight.manner == Manner::kReplay) recall(span, slots);
-  for (const std::size_t n : computed) {
+}
+
+/// What the host wants of a span that was queued.
+void Executor::settle_span(std::size_t turn, std::size_t begin, std::size_t end, Work& w) {
+  const auto& all = setup_.plan.program(setup_.self.party, w.step().purpose).turns[turn];
+  for (std::size_t n = begin; n < end; ++n) {
+    if (!is_computed(all[n].op)) continue;
     place_.instruction = static_cast<int>(n);
     if (all[n].op == OpCode::kLoss) read_loss(w);
     repeat_departure(all[n], w);
@@ -203,8 +250,8 @@ void Executor::bring_inputs(const Instruction& i, Span& span, Work& w) {
       break;
     case OpCode::kLoss: {
       bring_value(wiring.inputs[0], wiring.routes[0]);
-      const Tensor& labels = input(wiring.labels, wiring.label_route, slots);
-      slots.labels = ctx_.host(Tensor::borrow(labels)).clone();  // for scores
+      if (!slots.labels.defined())
+        slots.labels = ctx_.host(Tensor::borrow(input(wiring.labels, wiring.label_route, slots))).clone();  // for scores
       bring_value(wiring.labels, wiring.label_route);
       break;
     }
@@ -225,13 +272,18 @@ Tensor Executor::bring(ByteSpan bytes, const Shape& shape, DType dtype, const Sl
     const auto port = span.ports.find(name);
     require(port != span.ports.end() && port->second.shape() == shape && port->second.dtype() == dtype, Errc::kInternal,
             "a recorded step met a value that it was not recorded with");
-    staging_->copy(bytes, port->second);
+    staging_->copy_ahead(bytes, port->second);
     return Tensor::borrow(port->second);
   }
-  Tensor port = manner == Manner::kEager ? ctx_.tensor(shape, dtype) : graphs_->fixed(shape, dtype);
-  staging_->copy(bytes, port);
+  if (manner == Manner::kEager) {
+    Tensor there = ctx_.tensor(shape, dtype);
+    staging_->copy(bytes, there);
+    return there;
+  }
+  Tensor& port = w.flight.ports.emplace_back(graphs_->port(shape, dtype));
+  staging_->copy_ahead(bytes, port);
   if (manner == Manner::kRecord) span.ports[name] = Tensor::borrow(port);
-  return port;
+  return Tensor::borrow(port);
 }
 
 void Executor::decode_raw(Work& w) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <map>
+#include <set>
 #include <vector>
 
 #include "core/error.h"
@@ -51,13 +52,20 @@ struct Executor::Slots {
   }
 };
 
+/// What a party that computes on a device took in for a part before it was that part's time: also of a part that is void since.
+struct Executor::Ahead {
+  std::set<std::pair<std::size_t, std::size_t>> done;  // (turn, instruction)
+  std::map<std::pair<int, Leg>, Message> refused;      // receive() will say what is wrong with it
+};
+
 /// A step between its first turn and its update.
 struct Executor::InFlight {
   InFlight(const Step& s, std::int64_t at)
-      : step(s), begun(at), slots(s.parts.size()), voided(s.parts.size(), false), spoiled(s.parts.size(), false) {}
+      : step(s), begun(at), slots(s.parts.size()), ahead(s.parts.size()), voided(s.parts.size(), false), spoiled(s.parts.size(), false) {}
   Step step;
   std::int64_t begun;         // Executor::now_ when it began
   std::vector<Slots> slots;   // per part
+  std::vector<Ahead> ahead;   // per part
   std::vector<bool> voided;   // per part: a peer of it was lost
   std::vector<bool> spoiled;  // per part: its loss, on a device, was not finite; its gradients are among the sums already
   bool dropped = false;       // schedule.missing_party: drop_step, and a party is missing: no update
@@ -66,6 +74,7 @@ struct Executor::InFlight {
   StepGraphs::Kind* kind = nullptr;  // at a party that records its steps
   StepGraphs::Manner manner = StepGraphs::Manner::kEager;
   std::vector<bool> active_at_start;  // per part
+  std::vector<Tensor> ports;          // on a device: kept until the step ends
 };
 
 /// One part of a step in flight: what an instruction works on.
@@ -76,6 +85,7 @@ struct Executor::Work {
   const Step& step() const { return flight.step; }
   const Part& part() const { return flight.step.parts[index]; }
   Slots& slots() { return flight.slots[index]; }
+  Ahead& ahead() { return flight.ahead[index]; }
   bool is_void() const { return flight.voided[index]; }
 };
 

@@ -113,9 +113,10 @@ std::vector<WireTensor> Executor::clear_payload(const Instruction& i, const Edge
 
 /// The message that is due. Errors: PeerLost with what stands in its way; kInterrupted where this process was stopped, which
 /// is nobody's departure.
-Message Executor::take(const Edge& edge, Leg leg, const Work& w) {
+Message Executor::take(const Edge& edge, Leg leg, Work& w) {
   const auto number = static_cast<std::uint16_t>(&edge - setup_.plan.edges.data());
   const Tag tag{number, leg, w.step().id, static_cast<std::uint16_t>(w.index)};
+  if (auto early = w.ahead().refused.extract({number, leg}); !early.empty()) return std::move(early.mapped());
   const auto start = std::chrono::steady_clock::now();
   std::variant<Message, Outcome> answer = Outcome::kOk;
   try {
@@ -143,6 +144,7 @@ void Executor::check_message(const Message& m, const Edge& edge, Leg leg, const 
       const DType labels = regression ? DType::kFloat32 : DType::kInt32;
       expect(m.tensors[0], edge.labels ? labels : setup_.study.privacy.wire,
              edge.labels ? Shape{w.part().count} : edge.row.with_batch(w.part().count));
+      if (edge.labels) check_labels(to_tensor(m.tensors[0]), setup_.classes);
       return;
     }
     check_values(codec, m.tensors, edge.row.with_batch(w.part().count), what);
@@ -162,26 +164,61 @@ Tensor Executor::decoded(Context& ctx, const Edge& edge, Leg leg, std::vector<Te
 
 void Executor::receive(const Instruction& i, Work& w) {
   const Edge& edge = edge_of(i);
-  Slots& slots = w.slots();
   Message m = take(edge, i.leg, w);
   // The server says so where a peer of this part was lost; a client has no such peer.
   if (m.tensors.empty() && role_of(peer_party(edge)) == Role::kServer) return make_void(w);
   check_message(m, edge, i.leg, w);
+  accept(i, std::move(m), w);
+}
+
+bool Executor::takes_mean(const Instruction& i, const Work& w) const {
+  return i.leg == Leg::kForward && setup_.plan.topology.nodes[static_cast<std::size_t>(edge_of(i).to)].kind == NodeKind::kJoin &&
+         w.step().purpose == Purpose::kTrain && setup_.study.schedule.missing_party == MissingParty::kRunningMean;
+}
+
+/// Whether a message's values are decoded by the span that needs them.
+bool Executor::decodes_later(const Instruction& i, const Work& w) const {
+  const Edge& edge = edge_of(i);
+  const bool passes_guard = i.leg == Leg::kBackward && (is_guarded(edge, i.leg) || edge.activation_guard != GuardKind::kNone);
+  return ctx_.on_device() && !edge.labels && !passes_guard && !takes_mean(i, w);
+}
+
+/// Does what receive() does if the message is there and as it should be; else leaves that to receive().
+bool Executor::receive_ahead(const Instruction& i, Work& w) {
+  const Edge& edge = edge_of(i);
+  if (!reachable(edge, w.part().lane) || w.ahead().refused.contains({i.edge, i.leg}) || !(edge.labels || decodes_later(i, w))) return false;
+  const Tag tag{static_cast<std::uint16_t>(i.edge), i.leg, w.step().id, static_cast<std::uint16_t>(w.index)};
+  std::optional<Message> m;
+  try {
+    auto answer = channel(peer_party(edge), w.part().lane).receive(tag, Deadline::min());
+    if (auto* message = std::get_if<Message>(&answer)) m = std::move(*message);
+    if (!m) return false;
+    require(!m->tensors.empty(), Errc::kProtocol, "nothing to compute with");
+    check_message(*m, edge, i.leg, w);
+  } catch (const Error&) {
+    if (m) w.ahead().refused[{i.edge, i.leg}] = std::move(*m);
+    return false;
+  }
+  accept(i, std::move(*m), w);
+  return true;
+}
+
+/// Keeps what a checked message brought.
+void Executor::accept(const Instruction& i, Message&& m, Work& w) {
+  const Edge& edge = edge_of(i);
+  Slots& slots = w.slots();
   if (edge.labels) {
     slots.received[i.edge] = to_tensor(m.tensors[0]);
-    return check_labels(slots.received[i.edge], setup_.classes);
+    return;
   }
-  const bool passes_guard = i.leg == Leg::kBackward && (is_guarded(edge, i.leg) || edge.activation_guard != GuardKind::kNone);
-  const bool means = i.leg == Leg::kForward && setup_.plan.topology.nodes[static_cast<std::size_t>(edge.to)].kind == NodeKind::kJoin &&
-                     w.step().purpose == Purpose::kTrain && setup_.study.schedule.missing_party == MissingParty::kRunningMean;
-  if (ctx_.on_device() && !passes_guard && !means) {
+  if (decodes_later(i, w)) {
     slots.raw[{i.edge, i.leg}].wire = std::move(m.tensors);
     return;
   }
   std::vector<Tensor> tensors;
   for (const WireTensor& t : m.tensors) tensors.push_back(to_tensor(t));
   Tensor value = decoded(on_host(), edge, i.leg, std::move(tensors));
-  if (means) means_[i.edge].add(cast(on_host(), value, DType::kFloat32));
+  if (takes_mean(i, w)) means_[i.edge].add(cast(on_host(), value, DType::kFloat32));
   if (i.leg == Leg::kForward) {
     slots.received[i.edge] = std::move(value);
     return;

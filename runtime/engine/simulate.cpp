@@ -162,7 +162,7 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
       actors.push_back(std::move(a));
     }
   }
-  if (seals(plan, prepared.study())) make_seal_keys(plan, actors);
+  if (seals(plan)) make_seal_keys(plan, actors);
   Baton baton;
   std::stop_source stop;
   std::vector<std::unique_ptr<Arrival>> arrivals;

@@ -63,6 +63,11 @@ Tensor StepGraphs::fixed(const Shape& shape, DType dtype) {
   return ctx_.tensor(shape, dtype);
 }
 
+Tensor StepGraphs::port(const Shape& shape, DType dtype) {
+  const Entered entered(ctx_.stream(), ports_.get());
+  return ctx_.tensor(shape, dtype);
+}
+
 void StepGraphs::run(Kind& kind, Manner manner, Span& span, const std::function<void()>& body) {
   DeviceStream& stream = ctx_.stream();
   const DeviceRuntime& runtime = stream.runtime();
@@ -103,12 +108,45 @@ void StepGraphs::end(Kind& kind, Manner manner, Parts parts) {
   if (manner == Manner::kRecord) kind.next = Manner::kReplay;
 }
 
+Staging::Staging(Context& ctx)
+    : ctx_(ctx),
+      ahead_(ctx.stream().runtime().create_stream()),
+      step_begun_(ctx.stream().runtime().create_event()),
+      copied_ahead_(ctx.stream().runtime().create_event()) {}
+
 Staging::~Staging() {
+  const DeviceRuntime& runtime = ctx_.stream().runtime();
+  try {
+    runtime.synchronise(ahead_);
+  } catch (const Error&) {  // the device failed, which whoever used it has seen
+  }
   for (Slot& s : ring_)
-    if (s.copied != nullptr) ctx_.stream().runtime().destroy_event(s.copied);
+    if (s.copied != nullptr) runtime.destroy_event(s.copied);
+  for (const Event event : {step_begun_, copied_ahead_}) runtime.destroy_event(event);
+  runtime.destroy_stream(ahead_);
 }
 
-void Staging::copy(ByteSpan bytes, Tensor& to) {
+void Staging::begin_step() {
+  const DeviceRuntime& runtime = ctx_.stream().runtime();
+  runtime.record(step_begun_, ctx_.stream().stream());
+  runtime.wait(ahead_, step_begun_);
+}
+
+void Staging::copy(ByteSpan bytes, Tensor& to) { copy_on(ctx_.stream().stream(), bytes, to); }
+
+void Staging::copy_ahead(ByteSpan bytes, Tensor& to) {
+  copy_on(ahead_, bytes, to);
+  unjoined_ = true;
+}
+
+void Staging::join() {
+  if (!std::exchange(unjoined_, false)) return;
+  const DeviceRuntime& runtime = ctx_.stream().runtime();
+  runtime.record(copied_ahead_, ahead_);
+  runtime.wait(ctx_.stream().stream(), copied_ahead_);
+}
+
+void Staging::copy_on(Stream stream, ByteSpan bytes, Tensor& to) {
   require(to.place() == Tensor::Place::kDevice && to.bytes_size() == bytes.size(), Errc::kInternal,
           "staged values do not fit their place");
   if (bytes.empty()) return;
@@ -126,8 +164,8 @@ void Staging::copy(ByteSpan bytes, Tensor& to) {
   if (!slot.memory.defined() || slot.memory.bytes_size() < bytes.size())
     slot.memory = ctx_.pinned({static_cast<std::int64_t>(bytes.size())}, DType::kUint8);
   std::memcpy(slot.memory.data(), bytes.data(), bytes.size());
-  runtime.copy_to_device(ctx_.stream().stream(), to.data(), slot.memory.data(), bytes.size());
-  runtime.record(slot.copied, ctx_.stream().stream());
+  runtime.copy_to_device(stream, to.data(), slot.memory.data(), bytes.size());
+  runtime.record(slot.copied, stream);
 }
 
 }  // namespace sutura

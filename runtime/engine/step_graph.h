@@ -78,7 +78,7 @@ class StepGraphs {
     std::map<Place, Span> spans;
   };
 
-  explicit StepGraphs(Context& ctx) : ctx_(ctx), arena_(ctx.stream().make_arena()) {}
+  explicit StepGraphs(Context& ctx) : ctx_(ctx), arena_(ctx.stream().make_arena()), ports_(ctx.stream().make_arena()) {}
   ~StepGraphs();
   StepGraphs(const StepGraphs&) = delete;
   StepGraphs& operator=(const StepGraphs&) = delete;
@@ -92,6 +92,9 @@ class StepGraphs {
   void end(Kind& kind, Manner manner, Parts parts);
   /// Memory that a span finds at the same place at every replay.
   Tensor fixed(const Shape& shape, DType dtype);
+  /// The same, never memory of a span's own work: it may be written while an earlier span of the step runs. To be kept until the
+  /// step ends.
+  Tensor port(const Shape& shape, DType dtype);
   /// Forgets every recording: parameters have moved.
   void clear();
   /// Spans replayed so far: for tests.
@@ -99,29 +102,40 @@ class StepGraphs {
 
  private:
   Context& ctx_;
-  std::shared_ptr<DeviceStream::Arena> arena_;  // shared with the stream's own bookkeeping: see DeviceStream::make_arena
+  std::shared_ptr<DeviceStream::Arena> arena_, ports_;  // shared with the stream's own bookkeeping: see DeviceStream::make_arena
   std::map<Key, Kind> kinds_;
   std::int64_t replays_ = 0;
 };
 
-/// Copies from the host to the device that do not wait for it: through a ring of pinned memory.
+/// Copies from the host to the device that do not wait for it: through a ring of pinned memory. What a step finds in its ports is
+/// copied ahead, on a stream of its own, while the step computes what came before.
 class Staging {
  public:
-  explicit Staging(Context& ctx) : ctx_(ctx) {}
-  ~Staging();
+  explicit Staging(Context& ctx);
+  ~Staging();  ///< waits for the copies
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
   /// `to` (on the device) = bytes, in stream order; `bytes` may go when the call returns. Waits only where every slot of the ring
   /// is still being copied.
   void copy(ByteSpan bytes, Tensor& to);
+  /// A step begins: copies ahead come after all work that is queued now, which may still read the ports of earlier steps.
+  void begin_step();
+  /// As copy(), beside the work that is queued since the step began. `to`: a port.
+  void copy_ahead(ByteSpan bytes, Tensor& to);
+  /// Work that is queued from now on finds what was copied ahead.
+  void join();
 
  private:
   struct Slot {
     Tensor memory;  // pinned
     Event copied = nullptr;
   };
-  static constexpr std::size_t kSlots = 4;  // a step stages a batch, its labels and what comes back: seldom more at once
+  void copy_on(Stream stream, ByteSpan bytes, Tensor& to);
+  static constexpr std::size_t kSlots = 8;  // two parts of a step: a batch, its labels and what comes back
   Context& ctx_;
+  Stream ahead_;
+  Event step_begun_, copied_ahead_;
+  bool unjoined_ = false;  // something was copied ahead since the last join()
   std::vector<Slot> ring_;
   std::size_t next_ = 0;
 };

@@ -1,8 +1,8 @@
 #include "runtime/engine/study_run.h"
 
 #include <algorithm>
+#include <iostream>
 #include <nlohmann/json.hpp>
-#include <spdlog/spdlog.h>
 
 #include "runtime/alignment/protocol.h"
 #include "runtime/data/load.h"
@@ -189,7 +189,7 @@ bool releases_rows(const Plan& plan, int party) {
   });
 }
 
-bool seals(const Plan& plan, const StudyConfig& study) {
+bool seals(const Plan& plan) {
   const auto hand_over = [](const WeightsEdge& w) { return w.when == WeightsEdge::When::kHandOver; };
   return std::ranges::any_of(plan.weights, hand_over) || (plan.aligned && server_party(plan) >= 0);
 }
@@ -210,7 +210,7 @@ PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHook
     if (run.ledger.has_parent_path()) std::filesystem::create_directories(run.ledger.parent_path());
     stores = std::make_unique<GuardStores>(prepared, run);
     for (const std::string& note : {stores->ledger.note(), stores->journal.note()})
-      if (!note.empty()) spdlog::warn("{}: {}", run.self.name, note);
+      if (!note.empty()) std::cerr << run.self.name << ": " << note << std::endl;
   }
   const double spent_before = stores ? stores->ledger.total() : 0.0;
 
@@ -268,7 +268,7 @@ PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHook
     folder.write_weights(executor);
   } catch (const Error& e) {  // they lie on a device that failed for good
     if (!result.failure || result.failure->code() != Errc::kDevice) throw;
-    spdlog::warn("{}: the weights are lost with the device: {}", run.self.name, e.what());
+    std::cerr << run.self.name << ": the weights are lost with the device: " << e.what() << std::endl;
   }
   folder.write_summary(summary_of(prepared, result, run.self.name));
   if (result.failure) throw *result.failure;

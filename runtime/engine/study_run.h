@@ -61,7 +61,7 @@ struct PartyRun {
 };
 
 /// True if this study's sites seal messages for each other, so that they need keys and a list of peers.
-bool seals(const Plan& plan, const StudyConfig& study);
+bool seals(const Plan& plan);
 
 /// Runs one party to its end and writes its folder: metrics, weights, summary; also when the run ends early.
 /// `hooks` may watch; traffic and epsilon are filled in here. Errors: what ended the run, after everything is written.

@@ -32,6 +32,8 @@ std::string mechanism(const RowPlan& plan) {
 
 std::string noise(double epsilon, std::int64_t row_elements, std::uint64_t releases) {
   const int log2 = static_cast<int>(std::ceil(implementation_delta_log2(epsilon, row_elements, releases)));
+  // The bound grows with e^epsilon: from some epsilon on it says nothing.
+  if (log2 >= 0) return "noise ChaCha20 (computational), at so large an epsilon without a bound on implementation delta";
   return "noise ChaCha20 (computational), implementation delta 2^" + std::to_string(log2);
 }
 

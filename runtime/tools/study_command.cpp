@@ -83,7 +83,7 @@ std::filesystem::path ledger_of(const LoadedStudy& loaded, const Prepared& prepa
 /// What a site needs to seal messages for the other sites, where the study has such messages.
 std::optional<SealKeys> seal_keys(const LoadedStudy& loaded, const Prepared& prepared, const std::string& site) {
   const ConnectionConfig& c = *loaded.config.connection;
-  if (!seals(prepared.plan, loaded.config)) return std::nullopt;
+  if (!seals(prepared.plan)) return std::nullopt;
   if (c.peers.empty())
     throw Error(Errc::kConfig, loaded.finding("connection", "this study's sites seal messages for each other: '" + site + "' needs "
                                               "connection.peers, the file of the other sites' public keys", "connection: {peers: ../keys/authorised}"));

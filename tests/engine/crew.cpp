@@ -14,13 +14,15 @@ namespace {
 
 class FaultyLine final : public Channel {
  public:
-  FaultyLine(Channel& inner, const Fault& fault) : inner_(inner), fault_(fault) {}
+  FaultyLine(Channel& inner, const Fault& fault, std::function<void()> sent) : inner_(inner), fault_(fault), on_sent_(std::move(sent)) {}
   [[nodiscard]] Outcome send(Message&& message, Deadline deadline) override {
     const bool strikes = ++sent_ >= fault_.message;
     if (strikes && fault_.kind == Fault::Kind::kDies) throw Error(Errc::kInternal, "the test ends this process");
     if (strikes && fault_.kind == Fault::Kind::kGoesMute) return Outcome::kOk;
     if (sent_ == fault_.message && fault_.kind == Fault::Kind::kEmpties) message.tensors.clear();
-    return inner_.send(std::move(message), deadline);
+    const Outcome outcome = inner_.send(std::move(message), deadline);
+    if (on_sent_) on_sent_();
+    return outcome;
   }
   [[nodiscard]] std::variant<Message, Outcome> receive(const Tag& tag, Deadline deadline) override {
     return inner_.receive(tag, deadline);
@@ -29,6 +31,7 @@ class FaultyLine final : public Channel {
  private:
   Channel& inner_;
   Fault fault_;
+  std::function<void()> on_sent_;
   int sent_ = 0;
 };
 
@@ -90,10 +93,14 @@ void Crew::run_member(Member& m, const Job& job) {
       const std::scoped_lock lock(mutex_);
       own = lines_.at(m.self.name).client.get();
     }
-    if (!faults.contains(m.self.name)) return own;
+    if (!faults.contains(m.self.name) && !sent) return own;
     const bool first = faulty.empty();
     auto& line = faulty[own];  // a process that has joined again is sound
-    if (line == nullptr) line = std::make_unique<FaultyLine>(*own, first ? faults.at(m.self.name) : Fault{});
+    if (line == nullptr) {
+      const auto fault = faults.find(m.self.name);
+      line = std::make_unique<FaultyLine>(*own, first && fault != faults.end() ? fault->second : Fault{},
+                                          sent ? [this, &m] { sent(m.self.name); } : std::function<void()>());
+    }
     return line.get();
   };
   StepPlanner planner(study(), plan.lanes, sizes_);
@@ -111,6 +118,7 @@ void Crew::run_member(Member& m, const Job& job) {
   m.dropped = executor.dropped();
   m.waited = executor.waiting_seconds();
   m.replays = executor.replays();
+  m.taken_ahead = executor.taken_ahead();
   for (const auto& [key, s] : executor.scores()) m.scores[key] = s;
 }
 

@@ -35,6 +35,7 @@ struct Member {
   std::string error;  ///< what ended it; empty: it came to its end
   double waited = 0.0;
   std::int64_t replays = 0;  ///< on a device: pieces of steps that were replayed
+  std::int64_t taken_ahead = 0;
 };
 
 class Crew {
@@ -44,6 +45,7 @@ class Crew {
        const std::function<void(StudyConfig&)>& change = {});
 
   std::map<std::string, Fault> faults;      ///< by process
+  std::function<void(const std::string& process)> sent;  ///< a client has sent a message to the server; on the client's thread
   std::chrono::milliseconds silence{60000};  ///< of the server
   Decisions* decisions = nullptr;            ///< of the server
   std::function<Context(const Instance&)> context = [](const Instance&) { return Context(Backend::kReference); };

@@ -107,6 +107,24 @@ TEST_F(BudgetTrial, ReleaseOnceSendsNothingAfterTheFirstEpochAndASecondRunNothin
   EXPECT_THAT(dropped(), ElementsAre(StartsWith("hospital_b: ")));
 }
 
+// stdout is for programs that read it.
+TEST_F(BudgetTrial, ATornLedgerIsMendedAndSaidOnStderr) {
+  make_keys();
+  for (const bool torn : {false, true}) {
+    if (torn) {  // its first line, which names the source of the records, and an unfinished charge
+      const std::string text = content_of(ledger(kHospitalA));
+      write("ledger_hospital_a.jsonl", text.substr(0, text.find('\n') + 1) + "{\"rec");
+    }
+    std::filesystem::remove_all(folder() / "out");
+    const auto server = start_server();
+    const auto a = start_client(kHospitalA, {ledger_override()});
+    const auto b = start_client(kHospitalB);
+    for (Process* p : {a.get(), b.get(), server.get()}) expect_exit(*p, 0);
+    EXPECT_EQ(a->err().find("torn") != std::string::npos, torn) << a->err();
+    EXPECT_EQ(a->out().find("torn"), std::string::npos) << a->out();
+  }
+}
+
 TEST_F(BudgetTrial, ALedgerThatWasTamperedWithIsRefused) {
   make_keys();
   {

@@ -44,18 +44,17 @@ Tensor normal_rows(std::int64_t n, std::int64_t d, double size, std::uint64_t se
   return t;
 }
 
-/// [15, D]: rows that are hard in different ways, one of each kind.
-Tensor hard_rows(std::int64_t d) {
-  constexpr std::int64_t kRows = 15;
-  Tensor t({kRows, d});
+/// [N, D]: rows that are hard in different ways, the 15 kinds in turn.
+Tensor hard_rows(std::int64_t d, std::int64_t n = 15) {
+  Tensor t({n, d});
   PhiloxStream random(static_cast<std::uint64_t>(d), "hard");
   const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   const auto width = static_cast<std::size_t>(d);
-  for (std::size_t i = 0; i < kRows; ++i) {
+  for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
     const std::span<float> r = t.f32().subspan(i * width, width);
     for (std::size_t j = 0; j < width; ++j) {
       const auto normal = static_cast<float>(random.next_normal());
-      switch (i) {
+      switch (i % 15) {
         case 0: r[j] = 0.0f; break;
         case 1: r[j] = 1e-45f * static_cast<float>(random.next_below(4)); break;  // denormal
         case 2: r[j] = random.next_u32() & 1 ? 3e38f : -3e38f; break;             // huge
@@ -165,6 +164,44 @@ TEST_P(ReleasedRows, ReleaseTheReferencesBytes) {
         release_rows(ctx(), s, key_of(3), nonce, element, here.rows(0, 1), one);
         release_rows(ctx(), s, key_of(3), nonce, element + static_cast<std::uint64_t>(d), here.rows(1, n - 1), rest);
         EXPECT_EQ(bytes_of(ctx().host(std::move(apart))), bytes_of(want));
+      }
+}
+
+// Rows that are dropped, stretched and not finite on both sides of every edge: of a team, of a block's rows, of a block's slice, of
+// a keystream block.
+TEST_P(ReleasedRows, ReleaseTheReferencesBytesAtTheEdgesOfBlocks) {
+  struct Case {
+    std::int64_t d;
+    std::int64_t rows;  // on the executor's four multiprocessors
+  };
+  std::size_t turn = 0;
+  for (const Case c : {Case{1, 331},
+                       {7, 331},
+                       {8, 300},
+                       {9, 331},
+                       {63, 150},
+                       {64, 150},
+                       {65, 150},   // several rows a warp
+                       {2048, 35},  // two rows a block
+                       {2049, 17},  // two rows a block, in turn
+                       {5000, 1},   // two blocks a row
+                       {9001, 2},
+                       {12289, 1}})  // two and four blocks a row
+    for (int skip = 0; skip < 8; ++skip)
+      for (const DType wire : {DType::kInt8, DType::kInt16}) {
+        const std::vector<RowSettings> all = settings_list(std::vector<std::int32_t>{213, 7});
+        RowSettings s = all[turn++ % all.size()];
+        s.wire = wire;
+        s.shift = skip / 2;
+        if (skip == 3) s.clip_norm = 1e-310;  // the factor is infinite: only the check of the integers' norm drops these rows
+        const Tensor more = hard_rows(c.d, c.rows + 13), rows = more.rows(static_cast<std::int64_t>(turn % 13), c.rows);
+        const auto first = static_cast<std::uint64_t>(80 + skip);
+        Tensor want(rows.shape(), wire);
+        release_rows(cpu_, s, key_of(5), {8, 9}, first, rows, want);
+        Guarded got(ctx(), rows.shape(), wire);
+        release_rows(ctx(), s, key_of(5), {8, 9}, first, ctx().clone(rows), got.tensor());
+        EXPECT_TRUE(got.intact());
+        EXPECT_EQ(bytes_of(got.values()), bytes_of(want)) << rows.shape().text() << " from " << first;
       }
 }
 

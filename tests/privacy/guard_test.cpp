@@ -112,7 +112,9 @@ TEST(PlanRows, TheWireHoldsTheBoundAndEightDeviations) {
       const std::int64_t reach = bound + 8 * 256;
       const auto sent = [&](int s) { return (reach + (s > 0 ? 1 << (s - 1) : 0)) >> s; };
       EXPECT_LE(sent(shift), top(wire)) << bound;
-      if (shift > 0) EXPECT_GT(sent(shift - 1), top(wire)) << "the least that fits, " << bound;
+      if (shift > 0) {
+        EXPECT_GT(sent(shift - 1), top(wire)) << "the least that fits, " << bound;
+      }
     }
   EXPECT_EQ(wire_shift(DType::kInt8, 213), 5);
   EXPECT_EQ(wire_shift(DType::kInt16, 30719), 0);

@@ -46,6 +46,15 @@ TEST(Statement, MessageNoiseClaimsNothingForTraining) {
   EXPECT_THAT(s, HasSubstr(rounded_up(p.epsilon_per_release)));
 }
 
+TEST(Statement, SaysWhereTheSamplersDistanceIsNoBound) {
+  PrivacyConfig c = rows_config(Regime::kReleaseOnce);
+  c.epsilon = 300;
+  const RowPlan p = plan_rows(c, 1);
+  const std::string s = privacy_statement(c, &p, 64, NoiseSource::kOperatingSystem);
+  EXPECT_THAT(s, HasSubstr("without a bound on implementation delta"));
+  EXPECT_THAT(s, Not(HasSubstr("2^")));
+}
+
 TEST(Statement, MessageNoiseIsGivenFrontAndScaling) {
   const PrivacyConfig c = rows_config(Regime::kMessageNoise);
   const RowPlan p = plan_rows(c, 30);

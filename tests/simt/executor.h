@@ -19,6 +19,10 @@ void check_launch(const char* kernel, dim3 grid, unsigned threads, std::size_t s
 /// Runs a kernel's threads now, whatever is being captured. Errors: kDevice, as simt::run.
 void run_now(const char* kernel, dim3 grid, unsigned threads, std::size_t shared_bytes, const std::function<void()>& body);
 
+/// Streams that are created from now on do their work at times drawn from `seed` (StreamQueue), so that a missing wait between two
+/// streams is seen. 0: work is done when it is issued, as before.
+void work_late(std::uint32_t seed);
+
 /// For tests of what happens when a device fails. Device memory of the process is bounded from now on; what is allocated now.
 void set_memory_limit(std::size_t bytes);
 std::size_t device_bytes();

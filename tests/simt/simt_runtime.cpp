@@ -1,5 +1,6 @@
-// DeviceRuntime of the host SIMT executor. Work is done when it is issued; a captured graph is a list of closures, which hold
-// their arguments as they were. What CUDA refuses while a stream is captured is refused here, and ends the capture as there.
+// DeviceRuntime of the host SIMT executor. Work is done when it is issued, or later with work_late(); a captured graph is a list of
+// closures, which hold their arguments as they were. What CUDA refuses while a stream is captured is refused here, and ends the
+// capture as there.
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -13,6 +14,9 @@
 #include "executor.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/device_runtime.h"
+#include "stream_queue.h"
+
+using sutura::simt::StreamQueue;
 
 struct CUstream_st {
   struct Capture {
@@ -20,11 +24,13 @@ struct CUstream_st {
     bool valid = true;
   };
   std::unique_ptr<Capture> capture;
-  std::string failure;  // of a kernel: everything fails from then on
+  std::shared_ptr<StreamQueue> queue = StreamQueue::make();  // outlived by whoever waits for its events
 };
 struct CUevent_st {
   enum class State { kNew, kRecorded, kCaptured } state = State::kNew;
   CUstream_st* stream = nullptr;
+  std::shared_ptr<StreamQueue> queue;
+  std::uint64_t after = 0;  // of the queue's work
   std::chrono::steady_clock::time_point at;
 };
 
@@ -42,7 +48,7 @@ std::atomic<int> launches_until_failure{-1};
 /// The stream if it can still be used.
 Stream usable(Stream s) {
   require(s != nullptr, Errc::kDevice, "work was issued on no stream");
-  if (!s->failure.empty()) throw Error(Errc::kDevice, "an earlier kernel failed: " + s->failure);
+  if (!s->queue->failure().empty()) throw Error(Errc::kDevice, "an earlier kernel failed: " + s->queue->failure());
   return s;
 }
 /// Refuses `what` while s is captured; the capture is lost.
@@ -52,20 +58,11 @@ void outside_capture(Stream s, const char* what) {
   throw Error(Errc::kDevice, std::string(what) + ": not while a stream is captured");
 }
 
-/// Does work now. What goes wrong in it is remembered by the stream.
-void perform(Stream s, const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& e) {
-    s->failure = e.what();
-    throw;
-  }
-}
 void issue(Stream s, std::function<void()> work) {
   if (usable(s)->capture != nullptr) {
     s->capture->work.push_back(std::move(work));
   } else {
-    perform(s, work);
+    s->queue->add(std::move(work));
   }
 }
 
@@ -73,10 +70,25 @@ std::string why_unusable() { return ""; }
 std::string describe() { return "host SIMT executor"; }
 
 Stream create_stream() { return new CUstream_st; }
-void destroy_stream(Stream s) noexcept { delete s; }
+void destroy_stream(Stream s) noexcept {
+  s->queue->finish();
+  delete s;
+}
 void synchronise(Stream s) {
   outside_capture(usable(s), "waiting for a stream");
-  perform(s, check_guard_bands);
+  s->queue->add(check_guard_bands);
+  s->queue->run_all();
+  usable(s);
+}
+
+/// As CUDA's, these wait for the device.
+void release_memory(void* memory) noexcept {
+  StreamQueue::finish_all();
+  release(memory);
+}
+void release_pinned_memory(void* memory) noexcept {
+  StreamQueue::finish_all();
+  release_pinned(memory);
 }
 
 void on_device(const void* p, std::size_t bytes, const char* what) {
@@ -91,15 +103,21 @@ void issue_copy(Stream s, void* to, const void* from, std::size_t bytes) {
     if (bytes > 0) std::memcpy(to, from, bytes);
   });
 }
+/// A copy with host memory that is not pinned is done when the call returns.
+void settle(Stream s, const void* host, std::size_t bytes) {
+  if (s->capture == nullptr && !pinned_memory_around(host).holds(host, bytes)) s->queue->run_all();
+}
 void copy_to_device(Stream s, void* to, const void* from, std::size_t bytes) {
   on_device(to, bytes, "copy to the device");
   on_host(usable(s), from, bytes, "copy to the device from host memory that is not pinned");
   issue_copy(s, to, from, bytes);
+  settle(s, from, bytes);
 }
 void copy_to_host(Stream s, void* to, const void* from, std::size_t bytes) {
   on_device(from, bytes, "copy to the host");
   on_host(usable(s), to, bytes, "copy to host memory that is not pinned");
   issue_copy(s, to, from, bytes);
+  settle(s, to, bytes);
 }
 void copy_on_device(Stream s, void* to, const void* from, std::size_t bytes) {
   on_device(from, bytes, "copy on the device");
@@ -117,7 +135,7 @@ Event create_event() { return new CUevent_st; }
 void destroy_event(Event e) noexcept { delete e; }
 void record(Event e, Stream s) {
   const bool captured = usable(s)->capture != nullptr;
-  *e = {captured ? CUevent_st::State::kCaptured : CUevent_st::State::kRecorded, s, std::chrono::steady_clock::now()};
+  *e = {captured ? CUevent_st::State::kCaptured : CUevent_st::State::kRecorded, s, s->queue, s->queue->added(), std::chrono::steady_clock::now()};
 }
 void wait(Stream s, Event e) {
   using State = CUevent_st::State;
@@ -126,10 +144,13 @@ void wait(Stream s, Event e) {
   if (capturing && e->state == State::kRecorded) outside_capture(s, "waiting for an event from outside the capture");
   // CUDA would let the capture spread to this stream; nobody needs that here.
   require(e->state != State::kCaptured || e->stream == s, Errc::kDevice, "waiting for an event of a captured stream");
+  if (e->queue != s->queue) s->queue->add([queue = e->queue, after = e->after] { queue->run_until(after); });
 }
 void wait_on_host(Event e) {
   require(e->state != CUevent_st::State::kCaptured, Errc::kDevice, "waiting for an event that was captured");
-  if (e->state == CUevent_st::State::kRecorded) usable(e->stream);
+  if (e->state != CUevent_st::State::kRecorded) return;
+  e->queue->run_until(e->after);
+  usable(e->stream);
 }
 float milliseconds_between(Event begin, Event end) {
   using State = CUevent_st::State;
@@ -151,8 +172,8 @@ void abandon_capture(Stream s) noexcept { s->capture = nullptr; }
 void replay(GraphExec* graph, Stream s) {
   outside_capture(usable(s), "a graph");
   for (const auto& work : graph->work) {
-    if (!s->failure.empty()) return;  // as after any failed kernel: the next call says so
-    perform(s, work);
+    if (!s->queue->failure().empty()) return;  // as after any failed kernel: the next call says so
+    s->queue->add(work);
   }
 }
 void destroy_graph(GraphExec* graph) noexcept { delete graph; }
@@ -168,7 +189,7 @@ void run(const char* kernel, dim3 grid, unsigned threads, std::size_t shared_byt
   check_launch(kernel, grid, threads, shared_bytes);
   issue(stream, [=, name = std::string(kernel), body = std::move(body)] {
     if (launches_until_failure >= 0 && launches_until_failure-- == 0) {
-      stream->failure = "planted in kernel " + name;
+      stream->queue->fail("planted in kernel " + name);
       return;
     }
     run_now(name.c_str(), grid, threads, shared_bytes, body);
@@ -181,9 +202,9 @@ const DeviceRuntime runtime = {
     .why_unusable = why_unusable,
     .describe = describe,
     .allocate = allocate,
-    .release = release,
+    .release = release_memory,
     .allocate_pinned = allocate_pinned,
-    .release_pinned = release_pinned,
+    .release_pinned = release_pinned_memory,
     .free_bytes = free_bytes,
     .create_stream = create_stream,
     .destroy_stream = destroy_stream,

@@ -2,97 +2,77 @@
 #include <cstdint>
 
 #include "kernels/context.h"
-#include "kernels/cuda/chacha.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/device_stream.h"
-#include "kernels/ops/release_rows/noise_draws.h"
+#include "kernels/ops/release_rows/noise_share.h"
+#include "kernels/ops/release_rows/quantise_row.h"
 #include "kernels/ops/release_rows/release_rows_impl.h"
+#include "kernels/ops/release_rows/release_shares.h"
 
 namespace sutura::SUTURA_DEVICE {
 namespace {
 
-constexpr unsigned kThreads = 256;
-constexpr std::int64_t kMostBlocks = 132 * 5;  // those that run at once on 132 SMs
+/// Blocks on a multiprocessor: 32 warps, 64 registers a thread.
+template <class Team>
+constexpr unsigned kAtOnce = 1024 / Team::kThreads;
 
-struct Noise {
-  ChaChaStream stream;
-  std::uint32_t first_block;
-  int skip;  ///< draws of the first block that belong to earlier elements
-  int shift;
-  int whole;  ///< 1: skip is 0 and `wire` is aligned for a store of eight values
-};
-
-/// The keystream of a release.
-struct ReleaseKeystream {
-  const ChaChaStream& stream;
-  __device__ void operator()(std::uint32_t kind, std::uint32_t block, std::uint32_t (&words)[2 * kDraws]) const {
-    chacha20_block(stream, stream.nonce[0] | kind, block, words);
-  }
-};
-
-template <class Wire>
-__device__ __forceinline__ std::int32_t to_wire(std::int32_t q, std::int32_t z, int shift) {
-  constexpr std::int32_t kTop = sizeof(Wire) == 1 ? 127 : 32767;
-  const std::int32_t half = shift > 0 ? 1 << (shift - 1) : 0;
-  const std::int32_t y = (q + z + half) >> shift;
-  return y < kTop ? (y > -kTop - 1 ? y : -kTop - 1) : kTop;
-}
-
-/// Eight values as one store of 8 (int8) or 16 (int16) bytes.
-template <class Wire>
-__device__ __forceinline__ void store_eight(Wire* to, const std::int32_t (&y)[kDraws]) {
-  constexpr unsigned kEach = 4 / sizeof(Wire), kBits = 8 * sizeof(Wire), kMask = (1u << kBits) - 1u;
-  std::uint32_t packed[kDraws / kEach] = {};
-  SUTURA_UNROLL
-  for (unsigned e = 0; e < kDraws; ++e) packed[e / kEach] |= (static_cast<std::uint32_t>(y[e]) & kMask) << (e % kEach * kBits);
-  if constexpr (sizeof(Wire) == 1) {
-    *reinterpret_cast<uint2*>(to) = uint2{packed[0], packed[1]};
-  } else {
-    *reinterpret_cast<uint4*>(to) = uint4{packed[0], packed[1], packed[2], packed[3]};
-  }
-}
-
-/// wire = saturate((q + z + 2^(shift-1)) >> shift). q is what quantise_kernel left in memory: the integers whose norm it checked
-/// are the ones that get the noise, and the work is shared out by elements however few or long the rows are.
-/// Limit: integer throughput, some 200 instructions a value (ChaCha20 1000 per block of eight, a search twelve steps of six)
-/// against 5 to 6 bytes of memory. Shape: a thread makes one keystream block, eight draws, whose searches run side by side; 256
-/// threads share one tree of 32 KiB, so that the four or five blocks that registers allow (62 a thread on sm_80, 48 on sm_90) fit
-/// the shared memory of an SM. Blocks stay for many keystream blocks each, to load the tree rarely.
-template <class Wire>
-__global__ void __launch_bounds__(kThreads) noise_kernel(Noise noise, std::int64_t n, const std::int32_t* q, Wire* wire) {
+/// Clip, norm check, quantisation, noise and wire format of a block's share. Its teams quantise the rows that the share touches,
+/// then all its threads draw the noise of the share's elements. The integers go through `q`, of which each block writes and reads
+/// its own part only: those whose norm was checked are those that get the noise.
+/// Limit: integer throughput, some 200 instructions a value for the noise (ChaCha20 1000 per eight values, a search twelve steps
+/// of six), and before it some 130 a value for norms and integers, of which a row's one ordered pass has a latency that only other
+/// blocks hide. Memory is far: seven reads of a value, all but the first from a cache; four bytes of q, which the same block writes,
+/// masks and reads; one or two of wire.
+/// Shape: 32 warps a multiprocessor is what 64 registers allow. For rows up to 2048 values that is four blocks of 256, a warp a
+/// row; for longer ones two of 512, a row at a time: while one block is in the passes of its row, whose limit is latency and fp64,
+/// the other draws noise. A block of 1024 would have neither neighbour nor room for one. Each block loads the 32 KiB tree once, for
+/// a share of up to 16384 values (or one row): more blocks than run at once, so that the device levels out their time.
+/// Few long rows: with a row for most multiprocessors (128 rows on 132) each has one block: four warps a scheduler, each with four
+/// to eight independent chains of integer work, are enough for the noise, but nothing runs beside the ordered pass. With fewer rows than half the multiprocessors, blocks share a
+/// row: the passes are then repeated by each of them, only the noise gets faster.
+template <class Team, class Wire>
+__global__ void __launch_bounds__(Team::kThreads, kAtOnce<Team>)
+    release_kernel(RowArguments r, ReleaseShares shares, Noise noise, const float* rows, std::int32_t* q, Wire* wire) {
   SUTURA_SHARED(std::uint64_t, tree, kTreeSize);
-  for (unsigned i = threadIdx.x; i < kTreeSize; i += kThreads) tree[i] = kNoiseTree.at[i];
-  block_sync();
-  const ReleaseKeystream keystream{noise.stream};
-  const std::int64_t blocks = (n + noise.skip + kDraws - 1) / kDraws;
-  for (std::int64_t b = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; b < blocks;
-       b += static_cast<std::int64_t>(gridDim.x) * kThreads) {
-    std::int32_t z[kDraws];
-    noise_draws(keystream, noise.first_block + static_cast<std::uint32_t>(b), tree, z);
-    const std::int64_t first = b * kDraws - noise.skip;
-    if (noise.whole != 0 && first + kDraws <= n) {
-      const int4 low = reinterpret_cast<const int4*>(q + first)[0], high = reinterpret_cast<const int4*>(q + first)[1];
-      const std::int32_t eight[kDraws] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-      SUTURA_UNROLL
-      for (int e = 0; e < kDraws; ++e) z[e] = to_wire<Wire>(eight[e], z[e], noise.shift);
-      store_eight(wire + first, z);
-    } else {
-      SUTURA_UNROLL
-      for (int e = 0; e < kDraws; ++e)
-        if (first + e >= 0 && first + e < n) wire[first + e] = static_cast<Wire>(to_wire<Wire>(q[first + e], z[e], noise.shift));
-    }
+  SUTURA_SHARED(typename Team::Scratch, scratch, 1);
+  const std::int64_t group = blockIdx.x / shares.slices, slice = blockIdx.x % shares.slices;
+  const std::int64_t group_end = std::min(r.rows, (group + 1) * shares.rows) * r.d;
+  const std::int64_t begin = group * shares.rows * r.d + slice * shares.elements,
+                     end = std::min(group_end, begin + shares.elements);
+  if (begin >= end) return;  // a whole block: the last group may have fewer slices
+  for (unsigned i = threadIdx.x; i < kTreeSize; i += Team::kThreads) tree[i] = kNoiseTree.at[i];
+
+  const Team team(scratch[0]);
+  for (std::int64_t row = begin / r.d + team.index(); row * r.d < end; row += Team::kRows) {
+    const std::int64_t at = row * r.d;
+    quantise_row(team, r, rows + at, std::max<std::int64_t>(begin - at, 0), std::min(end - at, r.d), q + at);
+  }
+  block_sync();  // teams without a row wait here
+  noise_share(noise, begin, end, tree, q, wire);
+}
+
+template <class Team, class Wire>
+void release(Context& ctx, const RowArguments& r, const Noise& noise, const Tensor& rows, Tensor& q, Tensor& wire) {
+  const ReleaseShares shares =
+      release_shares(r.rows, r.d, Team::kThreads, Team::kRows, kAtOnce<Team>, ctx.stream().runtime().multiprocessors());
+  SUTURA_LAUNCH((release_kernel<Team, Wire>), static_cast<unsigned>(shares.blocks), Team::kThreads, 0, ctx.stream().stream(), r,
+                shares, noise, static_cast<const float*>(rows.data()), static_cast<std::int32_t*>(q.data()),
+                static_cast<Wire*>(wire.data()));
+}
+template <class Wire>
+void release(Context& ctx, const RowArguments& r, Noise& noise, const Tensor& rows, Tensor& q, Tensor& wire) {
+  noise.whole = noise.skip == 0 && reinterpret_cast<std::uintptr_t>(wire.data()) % (kDraws * sizeof(Wire)) == 0;
+  if (r.d <= kWarpRow) {
+    release<WarpTeam, Wire>(ctx, r, noise, rows, q, wire);
+  } else {
+    release<BlockTeam, Wire>(ctx, r, noise, rows, q, wire);
   }
 }
 
-template <class Wire>
-void add_noise(Context& ctx, Noise noise, const Tensor& q, Tensor& wire) {
-  auto* to = static_cast<Wire*>(wire.data());
-  noise.whole = noise.skip == 0 && reinterpret_cast<std::uintptr_t>(to) % (kDraws * sizeof(Wire)) == 0;
-  const std::int64_t draws = (q.elements() + noise.skip + kDraws - 1) / kDraws;
-  const auto grid = static_cast<unsigned>(std::min((draws + kThreads - 1) / kThreads, kMostBlocks));
-  SUTURA_LAUNCH(noise_kernel<Wire>, grid, kThreads, 0, ctx.stream().stream(), noise, q.elements(),
-                static_cast<const std::int32_t*>(q.data()), to);
-}
+/// This call's copy of the key, wiped also when a launch fails.
+struct WipedNoise : Noise {
+  ~WipedNoise() { wipe(std::as_writable_bytes(std::span(static_cast<Noise*>(this), 1))); }
+};
 
 /// Workspace whose values are overwritten before its memory serves others, also when a launch fails.
 class Wiped {
@@ -117,7 +97,9 @@ class Wiped {
 
 void release_rows(Context& ctx, const RowSettings& settings, const ChaChaKey& key, const NoiseNonce& nonce,
                   std::uint64_t first_element, const Tensor& rows, Tensor& wire) {
-  Noise noise{};
+  const RowArguments r = row_arguments(settings, rows);
+  Wiped q(ctx, rows.shape(), DType::kInt32);
+  WipedNoise noise{};
   std::copy(key.words().begin(), key.words().end(), noise.stream.key);
   noise.stream.nonce[0] = nonce.kind;
   noise.stream.nonce[1] = static_cast<std::uint32_t>(nonce.step);
@@ -125,15 +107,11 @@ void release_rows(Context& ctx, const RowSettings& settings, const ChaChaKey& ke
   noise.first_block = static_cast<std::uint32_t>(first_element / kWordsPerBlock);
   noise.skip = static_cast<int>(first_element % kWordsPerBlock);
   noise.shift = settings.shift;
-
-  Wiped q(ctx, rows.shape(), DType::kInt32);
-  SUTURA_DEVICE::quantise_rows(ctx, settings, rows, q.tensor());
   if (settings.wire == DType::kInt8) {
-    add_noise<std::int8_t>(ctx, noise, q.tensor(), wire);
+    release<std::int8_t>(ctx, r, noise, rows, q.tensor(), wire);
   } else {
-    add_noise<std::int16_t>(ctx, noise, q.tensor(), wire);
+    release<std::int16_t>(ctx, r, noise, rows, q.tensor(), wire);
   }
-  wipe(std::as_writable_bytes(std::span(&noise, 1)));
 }
 
 }  // namespace sutura::SUTURA_DEVICE

@@ -25,7 +25,8 @@ class WarpTeam {
     std::uint32_t unused;
   };
   __device__ explicit WarpTeam(Scratch&) {}
-  __device__ std::int64_t row() const { return static_cast<std::int64_t>(blockIdx.x) * kRows + threadIdx.x / kSize; }
+  __device__ unsigned index() const { return threadIdx.x / kSize; }  ///< among the block's teams
+  __device__ std::int64_t row() const { return static_cast<std::int64_t>(blockIdx.x) * kRows + index(); }
   __device__ unsigned rank() const { return lane_id(); }
   __device__ bool any(bool predicate) const { return warp_ballot(predicate) != 0; }
   __device__ std::uint64_t sum(std::uint64_t v) const {
@@ -48,6 +49,7 @@ class BlockTeam {
     std::uint64_t sums[kSize / 32];
   };
   __device__ explicit BlockTeam(Scratch& scratch) : scratch_(scratch) {}
+  __device__ unsigned index() const { return 0; }
   __device__ std::int64_t row() const { return blockIdx.x; }
   __device__ unsigned rank() const { return threadIdx.x; }
   __device__ bool any(bool predicate) const { return block_any(predicate); }
