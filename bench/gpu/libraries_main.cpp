@@ -21,15 +21,16 @@ void check(cudnnStatus_t status) { require(status == CUDNN_STATUS_SUCCESS, Errc:
 void measure_product(Report& report, Context& ctx) {
   report.number("ceiling.library_gemm_bf16", "FLOP/s", [&] {
     constexpr int kSize = 8192;
-    const Tensor a = random_tensor(ctx, {kSize, kSize}, DType::kBfloat16, 1), b = random_tensor(ctx, {kSize, kSize}, DType::kBfloat16, 2);
+    const Tensor a = random_tensor(ctx, {kSize, kSize}, DType::kBfloat16, 1),
+                 b = random_tensor(ctx, {kSize, kSize}, DType::kBfloat16, 2);
     Tensor c = ctx.tensor({kSize, kSize}, DType::kBfloat16);
     cublasHandle_t handle = nullptr;
     check(cublasCreate(&handle));
     check(cublasSetStream(handle, ctx.stream().stream()));
     const float one = 1.0f, zero = 0.0f;
     const double seconds = queued_seconds(ctx, report.effort(), [&](int) {
-      check(cublasGemmEx(handle, CUBLAS_OP_T, CUBLAS_OP_N, kSize, kSize, kSize, &one, a.data(), CUDA_R_16BF, kSize, b.data(), CUDA_R_16BF,
-                         kSize, &zero, c.data(), CUDA_R_16BF, kSize, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+      check(cublasGemmEx(handle, CUBLAS_OP_T, CUBLAS_OP_N, kSize, kSize, kSize, &one, a.data(), CUDA_R_16BF, kSize, b.data(),
+                         CUDA_R_16BF, kSize, &zero, c.data(), CUDA_R_16BF, kSize, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
     });
     check(cublasDestroy(handle));
     return 2.0 * kSize * kSize * kSize / seconds;
@@ -46,12 +47,14 @@ class Described {
     check(cudnnCreateTensorDescriptor(&y));
     check(cudnnCreateFilterDescriptor(&w));
     check(cudnnCreateConvolutionDescriptor(&convolution));
-    check(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, CUDNN_DATA_BFLOAT16, n(batch), n(c.channels), n(c.pixels), n(c.pixels)));
-    check(cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NHWC, CUDNN_DATA_BFLOAT16, n(batch), n(c.filters), n(y_shape[1]), n(y_shape[2])));
+    check(
+        cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, CUDNN_DATA_BFLOAT16, n(batch), n(c.channels), n(c.pixels), n(c.pixels)));
+    check(cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NHWC, CUDNN_DATA_BFLOAT16, n(batch), n(c.filters), n(y_shape[1]),
+                                     n(y_shape[2])));
     check(cudnnSetFilter4dDescriptor(w, CUDNN_DATA_BFLOAT16, CUDNN_TENSOR_NHWC, n(c.filters), n(c.channels), n(c.spec.kernel_h),
                                      n(c.spec.kernel_w)));
-    check(cudnnSetConvolution2dDescriptor(convolution, n(c.spec.pad_h), n(c.spec.pad_w), n(c.spec.stride_h), n(c.spec.stride_w), 1, 1,
-                                          CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
+    check(cudnnSetConvolution2dDescriptor(convolution, n(c.spec.pad_h), n(c.spec.pad_w), n(c.spec.stride_h), n(c.spec.stride_w),
+                                          1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
     check(cudnnSetConvolutionMathType(convolution, CUDNN_TENSOR_OP_MATH));
   }
   ~Described() {
@@ -88,27 +91,36 @@ double best_seconds(Context& ctx, Effort effort, cudnnHandle_t handle, const Con
     if (workspace_bytes(&bytes) != CUDNN_STATUS_SUCCESS || bytes > kMostWorkspace) return;
     Tensor workspace = ctx.tensor({static_cast<std::int64_t>(bytes) + 1}, DType::kUint8);
     if (run(0, workspace.data(), bytes) != CUDNN_STATUS_SUCCESS) return;
-    best = std::min(best, graph_seconds(ctx, effort, [&](int set) { check(run(static_cast<std::size_t>(set), workspace.data(), bytes)); }));
+    try {
+      best = std::min(
+          best, graph_seconds(ctx, effort, [&](int set) { check(run(static_cast<std::size_t>(set), workspace.data(), bytes)); }));
+    } catch (const Error&) {  // one that cannot be recorded is no rival; a lost device ends every later attempt too
+    }
   };
   switch (d) {
     case Direction::kForward:
       for (int a = 0; a < CUDNN_CONVOLUTION_FWD_ALGO_COUNT; ++a) {
         const auto algorithm = static_cast<cudnnConvolutionFwdAlgo_t>(a);
-        attempt([&](std::size_t* b) { return cudnnGetConvolutionForwardWorkspaceSize(handle, of.x, of.w, of.convolution, of.y, algorithm, b); },
-                [&](std::size_t i, void* space, std::size_t b) {
-                  return cudnnConvolutionForward(handle, &one, of.x, x[i].data(), of.w, w.data(), of.convolution, algorithm, space, b, &zero,
-                                                 of.y, y[i].data());
-                });
+        attempt(
+            [&](std::size_t* b) {
+              return cudnnGetConvolutionForwardWorkspaceSize(handle, of.x, of.w, of.convolution, of.y, algorithm, b);
+            },
+            [&](std::size_t i, void* space, std::size_t b) {
+              return cudnnConvolutionForward(handle, &one, of.x, x[i].data(), of.w, w.data(), of.convolution, algorithm, space, b,
+                                             &zero, of.y, y[i].data());
+            });
       }
       break;
     case Direction::kData:
       for (int a = CUDNN_CONVOLUTION_BWD_DATA_ALGO_1; a < CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT; ++a) {
         const auto algorithm = static_cast<cudnnConvolutionBwdDataAlgo_t>(a);
         attempt(
-            [&](std::size_t* b) { return cudnnGetConvolutionBackwardDataWorkspaceSize(handle, of.w, of.y, of.convolution, of.x, algorithm, b); },
+            [&](std::size_t* b) {
+              return cudnnGetConvolutionBackwardDataWorkspaceSize(handle, of.w, of.y, of.convolution, of.x, algorithm, b);
+            },
             [&](std::size_t i, void* space, std::size_t b) {
-              return cudnnConvolutionBackwardData(handle, &one, of.w, w.data(), of.y, y[i].data(), of.convolution, algorithm, space, b, &zero,
-                                                  of.x, x[i].data());
+              return cudnnConvolutionBackwardData(handle, &one, of.w, w.data(), of.y, y[i].data(), of.convolution, algorithm,
+                                                  space, b, &zero, of.x, x[i].data());
             });
       }
       break;
@@ -117,10 +129,12 @@ double best_seconds(Context& ctx, Effort effort, cudnnHandle_t handle, const Con
         if (a == CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3) continue;
         const auto algorithm = static_cast<cudnnConvolutionBwdFilterAlgo_t>(a);
         attempt(
-            [&](std::size_t* b) { return cudnnGetConvolutionBackwardFilterWorkspaceSize(handle, of.x, of.y, of.convolution, of.w, algorithm, b); },
+            [&](std::size_t* b) {
+              return cudnnGetConvolutionBackwardFilterWorkspaceSize(handle, of.x, of.y, of.convolution, of.w, algorithm, b);
+            },
             [&](std::size_t i, void* space, std::size_t b) {
-              return cudnnConvolutionBackwardFilter(handle, &one, of.x, x[i].data(), of.y, y[i].data(), of.convolution, algorithm, space, b,
-                                                    &zero, of.w, w.data());
+              return cudnnConvolutionBackwardFilter(handle, &one, of.x, x[i].data(), of.y, y[i].data(), of.convolution, algorithm,
+                                                    space, b, &zero, of.w, w.data());
             });
       }
       break;

@@ -48,9 +48,8 @@ __device__ __forceinline__ void warp_sync() { __syncwarp(); }
 __device__ __forceinline__ void block_sync() { __syncthreads(); }
 /// Barrier; true for all threads if any thread's predicate is true.
 __device__ __forceinline__ bool block_any(bool predicate) { return __syncthreads_or(predicate) != 0; }
-/// Makes this thread's writes visible to other blocks before its later ones.
-__device__ __forceinline__ void device_fence() { __threadfence(); }
 
+/// On integers, whose sums do not depend on the order. No kernel needs one so far: they are part of the vocabulary so that one may.
 __device__ __forceinline__ unsigned atomic_add(unsigned* p, unsigned v) { return atomicAdd(p, v); }
 __device__ __forceinline__ unsigned atomic_or(unsigned* p, unsigned v) { return atomicOr(p, v); }
 
@@ -63,12 +62,6 @@ __device__ __forceinline__ void copy_async_16(void* to, const void* from, bool v
   const auto shared = static_cast<unsigned>(__cvta_generic_to_shared(to));
   const int bytes = valid ? 16 : 0;
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared), "l"(from), "r"(bytes) : "memory");
-}
-/// The same for 4 bytes, 4-byte aligned.
-__device__ __forceinline__ void copy_async_4(void* to, const void* from, bool valid = true) {
-  const auto shared = static_cast<unsigned>(__cvta_generic_to_shared(to));
-  const int bytes = valid ? 4 : 0;
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(shared), "l"(from), "r"(bytes) : "memory");
 }
 /// Closes this thread's group of copies (an empty group counts).
 __device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
@@ -247,7 +240,6 @@ inline std::uint32_t warp_ballot(bool predicate, unsigned line = __builtin_LINE(
 inline void warp_sync(unsigned line = __builtin_LINE()) { executor::warp_barrier(line); }
 inline void block_sync(unsigned line = __builtin_LINE()) { executor::barrier(line); }
 inline bool block_any(bool predicate, unsigned line = __builtin_LINE()) { return executor::barrier_or(predicate, line); }
-inline void device_fence() {}
 inline unsigned atomic_add(unsigned* p, unsigned v) {
   const unsigned old = *p;
   *p = old + v;
@@ -259,7 +251,6 @@ inline unsigned atomic_or(unsigned* p, unsigned v) {
   return old;
 }
 inline void copy_async_16(void* to, const void* from, bool valid = true) { executor::copy_async(to, from, 16, valid); }
-inline void copy_async_4(void* to, const void* from, bool valid = true) { executor::copy_async(to, from, 4, valid); }
 inline void copy_async_commit() { executor::copy_async_commit(); }
 template <int kPending>
 void copy_async_wait() {

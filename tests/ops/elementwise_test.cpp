@@ -248,6 +248,12 @@ TEST_P(ElementwiseBackend, DropoutMaskFollowsTheKeyOnly) {
   for (const DropoutKey& key : {DropoutKey{2, "a", 0}, DropoutKey{1, "b", 0}, DropoutKey{1, "a", 1}}) {
     EXPECT_FALSE(std::ranges::equal(mask.bytes(), draw(key).bytes()));
   }
+  // A draw that equals the rate stays.
+  PhiloxStream again(1, "a", 0);
+  float third = 0.0f;
+  for (int i = 0; i < 3; ++i) third = again.next_float();
+  dropout_forward(*ctx, third, {1, "a", 0}, x, y_here, mask_here);
+  EXPECT_EQ(ctx->host(ctx->clone(mask_here)).as<std::uint8_t>()[2], 1);
   // The same words from a tensor that another step overwrites.
   Tensor words = ctx->clone(dropout_words({7, "c", 9}));
   const auto draw_words = [&] {

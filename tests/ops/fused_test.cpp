@@ -44,11 +44,11 @@ class PooledHead : public ::testing::TestWithParam<std::tuple<HeadCase, Variant>
   std::optional<Context> made_;
 };
 // One record and one channel; a ragged line of channels; more channels than threads; more records than a warp; more classes than
-// lanes; as many as there may be.
+// lanes; as many as there may be; more records than threads.
 INSTANTIATE_TEST_SUITE_P(Shapes, PooledHead,
                          ::testing::Combine(::testing::Values(HeadCase{1, 1, 1, 1, 1}, HeadCase{3, 2, 3, 5, 4},
                                                               HeadCase{9, 4, 4, 300, 10}, HeadCase{37, 1, 5, 33, 40},
-                                                              HeadCase{2, 1, 2, 2048, 64},
+                                                              HeadCase{2, 1, 2, 2048, 64}, HeadCase{300, 1, 1, 3, 2},
                                                               HeadCase{7, 3, 3, 40, 1, HeadLoss::kBinaryCrossEntropy}),
                                             ::testing::ValuesIn(all_variants())),
                          [](const auto& i) {
@@ -176,6 +176,21 @@ TEST_P(PooledHead, TellsABadLabelAndAnInfiniteRecord) {
   x.front() = INFINITY;
   run(labels());
   EXPECT_EQ(sum.read(ctx()).not_finite, 1.0);
+  // An infinite logit that leaves the loss finite: of another class, or of the class that the label names.
+  sum.clear(ctx());
+  const bool softmax = c().loss == HeadLoss::kCrossEntropy;
+  if (softmax && c().classes == 1) return;
+  std::vector<float> biases(static_cast<std::size_t>(c().classes), 0.0f);
+  biases.back() = softmax ? -INFINITY : INFINITY;
+  const Tensor bias = ctx().here(Tensor::from({c().classes}, biases));
+  Tensor grad_bias = ctx().zeros({c().classes});
+  x.front() = 1.0;
+  pooled_head(
+      ctx(), c().loss, ctx().here(to_tensor(x, x_shape(), type)), weight, bias,
+      ctx().here(Tensor::from({c().records}, std::vector<std::int32_t>(static_cast<std::size_t>(c().records), softmax ? 0 : 1))),
+      1.0, {}, logits, {grad_x, grad_weight, grad_bias}, sum);
+  EXPECT_TRUE(std::isfinite(sum.read(ctx()).loss));
+  EXPECT_EQ(sum.read(ctx()).not_finite, static_cast<double>(c().records));
 }
 
 struct MlpCase {
@@ -341,6 +356,21 @@ TEST_P(Mlp, MatchesTheOracle) {
   std::vector<Tensor> no_biases(layers());
   mlp_backward(ctx(), weights, on_x, hidden, on_grad, none, grad_weights, no_biases);
   EXPECT_EQ(to_doubles(grads[0].values()), once);
+}
+
+TEST_P(Mlp, NanReachesTheOutputsOfItsRecord) {
+  const Shape x_shape{c().records, c().widths.front()}, y_shape{c().records, c().widths.back()};
+  std::vector<double> x = draw_values({"x", x_shape}, type(), 6);
+  x.front() = NAN;
+  std::vector<Tensor> weights, biases(layers()), hidden;
+  for (std::size_t l = 0; l < layers(); ++l) {
+    weights.push_back(ctx().here(to_tensor(draw_weight(l), weight_shape(l), DType::kFloat32)));
+    if (l + 1 < layers()) hidden.push_back(ctx().tensor({c().records, c().widths[l + 1]}, type()));
+  }
+  Tensor y = ctx().tensor(y_shape, type());
+  mlp_forward(ctx(), weights, biases, ctx().here(to_tensor(x, x_shape, type())), hidden, y);
+  const std::vector<double> got = to_doubles(ctx().host(std::move(y)));
+  for (std::size_t i = 0; i < got.size(); ++i) EXPECT_EQ(std::isnan(got[i]), i < static_cast<std::size_t>(y_shape[1])) << i;
 }
 
 TEST(MlpChecks, RefusesChainsThatDoNotFit) {

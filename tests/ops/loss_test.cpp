@@ -32,7 +32,7 @@ Tensor doubles_on(const Context& ctx, const std::vector<double>& values, const S
 class Loss : public ::testing::TestWithParam<std::tuple<Shape, Variant>> {};
 INSTANTIATE_TEST_SUITE_P(Shapes, Loss,
                          ::testing::Combine(::testing::Values(Shape{0, 2}, Shape{1, 1}, Shape{1, 2}, Shape{3, 5}, Shape{17, 33},
-                                                              Shape{300, 3}, Shape{2, 1000}),
+                                                              Shape{300, 3}, Shape{2, 1000}, Shape{1500, 2}),
                                             ::testing::ValuesIn(f32_variants())),
                          [](const auto& i) {
                            const Shape& s = std::get<0>(i.param);
@@ -159,6 +159,10 @@ TEST_P(LossValues, ExtremeLogitsStayFinite) {
   EXPECT_TRUE(std::isfinite(softmax_cross_entropy(ctx(), z, labels_on(ctx(), {1, 0}), 1.0, grad)));
   EXPECT_EQ(floats(grad)[0], 1.0f);
   EXPECT_EQ(floats(grad)[1], -1.0f);
+  std::vector<float> row(50, 1.0f);
+  row[40] = 3e38f;  // the largest beyond what a warp reads at once
+  Tensor grad_of_row = ctx().tensor({1, 50});
+  EXPECT_EQ(softmax_cross_entropy(ctx(), floats_on(ctx(), {1, 50}, row), labels_on(ctx(), {40}), 1.0, grad_of_row), 0.0);
   Tensor column = ctx().tensor({2, 1});
   const float inf = std::numeric_limits<float>::infinity();
   const Tensor matching = labels_on(ctx(), {0, 1});
@@ -194,6 +198,10 @@ TEST_P(LossValues, ABadLabelIsRefusedBeforeAnythingIsWritten) {
     }
   }
   EXPECT_TRUE(std::ranges::all_of(floats(grad), [](float g) { return g == 0.0f; }));
+  std::vector<std::int32_t> many(1500, 1);
+  many.back() = 3;
+  Tensor grad_of_many = ctx().zeros({1500, 3});
+  EXPECT_THROW(softmax_cross_entropy(ctx(), ctx().zeros({1500, 3}), labels_on(ctx(), many), 1.0, grad_of_many), Error);
   Tensor column = ctx().zeros({2, 1});
   EXPECT_THROW(binary_cross_entropy_with_logits(ctx(), ctx().zeros({2, 1}), labels_on(ctx(), {0, 2}), 1.0, column), Error);
   EXPECT_TRUE(std::ranges::all_of(floats(column), [](float g) { return g == 0.0f; }));
@@ -224,6 +232,10 @@ TEST_P(LossValues, ClassWeightsScaleTheRowsOfTheirClass) {
   EXPECT_NEAR(binary_cross_entropy_with_logits(ctx(), doubles_on(ctx(), first, {40, 1}), labels_on(ctx(), two), kScale, column,
                                                std::span(weights).first(2)),
               want, 40 * 3e-12);
+  Tensor plain_column = ctx().tensor({40, 1});
+  binary_cross_entropy_with_logits(ctx(), doubles_on(ctx(), first, {40, 1}), labels_on(ctx(), two), kScale, plain_column);
+  for (std::size_t n = 0; n < 40; ++n)
+    EXPECT_NEAR(floats(column)[n], weights[static_cast<std::size_t>(two[n])] * floats(plain_column)[n], 4e-7) << n;
   std::vector<double> bad = weights;
   bad[1] = 0.0;
   EXPECT_THROW(softmax_cross_entropy(ctx(), doubles_on(ctx(), z, shape), labels_on(ctx(), labels), kScale, grad, bad), Error);
@@ -247,6 +259,13 @@ TEST_P(LossValues, ASumTakesSeveralEvaluationsAndTellsWhatWasWrong) {
   sum.clear(ctx());
   EXPECT_TRUE(sum.read(ctx()).sound());
   EXPECT_EQ(sum.read(ctx()).loss, 0.0);
+  std::vector<float> row(50, 1.0f);
+  row[40] = -inf;  // beyond what a warp reads at once
+  Tensor grad_of_row = ctx().tensor({1, 50});
+  softmax_cross_entropy_into(ctx(), floats_on(ctx(), {1, 50}, row), labels_on(ctx(), {0}), 1.0, grad_of_row, {}, sum);
+  EXPECT_TRUE(std::isfinite(sum.read(ctx()).loss));
+  EXPECT_EQ(sum.read(ctx()).not_finite, 1.0);
+  sum.clear(ctx());
   binary_cross_entropy_with_logits_into(ctx(), floats_on(ctx(), {2, 1}, {inf, NAN}), labels, 1.0, column, {}, sum);
   EXPECT_EQ(sum.read(ctx()).not_finite, 2.0);
   if (!ctx().on_device()) {

@@ -206,7 +206,7 @@ std::vector<Operation> operations() {
       batch_operation({17, 3, 3, 5}), batch_operation({2, 7, 3, 33}), batch_operation({17, 12}), batch_operation({2, 14, 14, 8}),
       batch_evaluate_operation({0, 2, 2, 3}), batch_evaluate_operation({3, 5, 5, 16}), batch_evaluate_operation({5, 33}),
       // What a device cuts differently: one set over several blocks, a set a block, a row a block, chunks of many rows.
-      group_operation({1, 64, 65, 8}, 1), group_operation({1, 60, 41, 3}, 1), group_operation({2, 12, 12, 24}, 3),
+      group_operation({1, 64, 65, 8}, 1), group_operation({1, 61, 41, 3}, 1), group_operation({2, 12, 12, 24}, 3),
       layer_operation({3, 2056}), batch_operation({5, 11, 9, 3}), batch_operation({2, 40, 30, 8}),
       group_fused_operation({3, 5, 5, 16}, 4), group_fused_operation({2, 7, 3, 33}, 3), group_fused_operation({1, 64, 65, 8}, 1),
       group_fused_operation({2, 12, 12, 24}, 3), batch_fused_operation({0, 3, 3, 8}, Sums::kOwn),
@@ -315,6 +315,34 @@ TEST_P(NormBackend, NanStaysInItsSet) {
   EXPECT_FALSE(std::isnan(running_mean.f32()[0]));
 }
 
+TEST_P(NormBackend, InfinityLeavesNothingFiniteInItsSet) {
+  auto ctx = make_context(GetParam());
+  if (!ctx) GTEST_SKIP();
+  const Shape shape{2, 2, 2, 4};
+  const Tensor gamma = ctx->here(Tensor::from({4}, std::vector<float>(4, 1.0f))), beta = ctx->zeros({4});
+  for (const float infinity : {INFINITY, -INFINITY}) {
+    Tensor x = to_tensor(draw_values({"x", shape}, DType::kFloat32, 5), shape, DType::kFloat32);
+    x.f32()[16 + 5] = infinity;  // record 1, channel 1
+    x = ctx->here(std::move(x));
+    Guarded y(*ctx, shape);
+    Tensor mean = ctx->tensor({2, 2}), rstd = ctx->tensor({2, 2}), row_mean = ctx->tensor({8}), row_rstd = ctx->tensor({8});
+    group_norm_forward(*ctx, 2, kEps, x, gamma, beta, y.tensor(), mean, rstd);
+    for (std::size_t i = 0; i < 32; ++i) EXPECT_EQ(std::isnan(y.values().f32()[i]), i >= 16 && i % 4 < 2) << "group norm " << i;
+    layer_norm_forward(*ctx, kEps, x, gamma, beta, y.tensor(), row_mean, row_rstd);
+    for (std::size_t i = 0; i < 32; ++i) EXPECT_EQ(std::isnan(y.values().f32()[i]), i / 4 == 5) << "layer norm " << i;
+    Tensor batch_mean = ctx->tensor({4}), batch_rstd = ctx->tensor({4}), running_mean = ctx->zeros({4}),
+           running_var = ctx->zeros({4});
+    batch_norm_forward_train(*ctx, kEps, 0.1f, x, gamma, beta, running_mean, running_var, y.tensor(), batch_mean, batch_rstd);
+    for (std::size_t i = 0; i < 32; ++i) EXPECT_EQ(std::isnan(y.values().f32()[i]), i % 4 == 1) << "batch norm " << i;
+    const std::vector<double> means = to_doubles(ctx->host(std::move(running_mean))),
+                              vars = to_doubles(ctx->host(std::move(running_var)));
+    for (std::size_t c = 0; c < 4; ++c) {
+      EXPECT_EQ(std::isfinite(means[c]), c != 1) << "running mean " << c;
+      EXPECT_EQ(std::isfinite(vars[c]), c != 1) << "running variance " << c;
+    }
+  }
+}
+
 TEST_P(NormBackend, GradientMayOverwriteItsInput) {
   auto ctx = make_context(GetParam());
   if (!ctx) GTEST_SKIP();
@@ -389,6 +417,33 @@ TEST_P(NormBackend, TailsOfOnePartEqualThePlainOps) {
   EXPECT_EQ(values(own), values(g));
   EXPECT_EQ(backward(Tensor::borrow(alias), {&got, &alias}), through_relu) << "grad_residual is grad_y";
   EXPECT_EQ(values(alias), values(masked));
+
+  // The ReLU of a tail hides no NaN.
+  std::vector<double> broken = values(r);
+  broken[5] = NAN;
+  const Tensor nan_at_5 = ctx->here(to_tensor(broken, shape, DType::kFloat32));
+  group_norm_forward_fused(*ctx, 2, kEps, x, gamma, gamma, {&nan_at_5, Activation::kRelu}, got, mean, rstd);
+  for (std::size_t i = 0; i < broken.size(); ++i) EXPECT_EQ(std::isnan(values(got)[i]), i == 5) << i;
+}
+
+// The sums of an epilogue are rounded, so the variance of equal values may come out below zero.
+TEST_P(NormBackend, GivenSumsOfEqualValuesGiveNoNan) {
+  auto ctx = make_context(GetParam());
+  if (!ctx) GTEST_SKIP();
+  constexpr std::int64_t kRows = 50, kChannels = 16;
+  std::vector<float> xs(kRows * kChannels);
+  for (std::size_t i = 0; i < xs.size(); ++i) xs[i] = 100.1f + 3.3f * static_cast<float>(i % kChannels);
+  const Tensor x = ctx->here(Tensor::from({kRows, kChannels}, xs)), zero = ctx->zeros({kChannels});
+  const Tensor one = ctx->here(Tensor::from({kChannels}, std::vector<float>(kChannels, 1.0f)));
+  Guarded y(*ctx, x.shape());
+  Tensor mean = ctx->tensor({kChannels}), rstd = ctx->tensor({kChannels});
+  Tensor running_mean = ctx->zeros({kChannels}), running_var = ctx->zeros({kChannels});
+  batch_norm_forward_train_fused(*ctx, 1e-5f, 0.1f, x, one, zero, running_mean, running_var, {nullptr, Activation::kRelu},
+                                 partial_sums(*ctx, x, 7), y.tensor(), mean, rstd);
+  // A mean of sums of 7 rounded values errs by 7 * 2^-24 of 150, 6e-5, which 1 / sqrt(eps) = 316 makes 0.02.
+  const Tensor got = y.values();
+  for (const float v : got.f32()) EXPECT_NEAR(v, 0.0f, 0.02f);
+  for (const double v : to_doubles(ctx->host(std::move(running_var)))) EXPECT_GE(v, 0.0);
 }
 
 // Kernels that move 16 bytes at a time take another way for tensors that begin elsewhere; the order of sums may differ, no more.

@@ -80,14 +80,22 @@ struct Tolerances {
   double forward, gradient;
 };
 Tolerances tolerances(const Operation& o, const Variant& v) {
-  if (v.compute == DType::kBfloat16) return {o.half_tolerance, o.half_gradient_tolerance};
-  if (v.math == Math::kTf32) return {o.tf32_tolerance, o.tf32_gradient_tolerance};
+  const bool libraries = v.backend == Backend::kCudnn;
+  if (v.compute == DType::kBfloat16) {
+    const double excess = libraries ? o.cudnn_half_excess : 0.0;
+    return {o.half_tolerance + excess, o.half_gradient_tolerance + excess};
+  }
+  if (v.math == Math::kTf32) {
+    const double excess = libraries ? o.cudnn_tf32_excess : 0.0;
+    return {o.tf32_tolerance + excess, o.tf32_gradient_tolerance + excess};
+  }
   return {o.tolerance, o.gradient_tolerance};
 }
 
 void expect_unchanged(const Context& ctx, const std::vector<Tensor>& tensors, const std::vector<Tensor>& before) {
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    EXPECT_TRUE(std::ranges::equal(ctx.host(Tensor::borrow(tensors[i])).bytes(), before[i].bytes())) << "input " << i << " was written to";
+    EXPECT_TRUE(std::ranges::equal(ctx.host(Tensor::borrow(tensors[i])).bytes(), before[i].bytes()))
+        << "input " << i << " was written to";
   }
 }
 
@@ -197,7 +205,8 @@ void Guarded::set(const Tensor& values) { ctx_->copy(values, tensor_); }
 bool Guarded::intact() const {
   const Tensor all = ctx_->host(Tensor::borrow(memory_));
   const auto poisoned = [](std::byte b) { return b == kPoison; };
-  return std::ranges::all_of(all.bytes().first(kBandBytes), poisoned) && std::ranges::all_of(all.bytes().last(kBandBytes), poisoned);
+  return std::ranges::all_of(all.bytes().first(kBandBytes), poisoned) &&
+         std::ranges::all_of(all.bytes().last(kBandBytes), poisoned);
 }
 
 std::vector<double> draw_values(const Input& input, DType dtype, std::uint64_t seed) {
@@ -244,6 +253,7 @@ std::vector<double> to_doubles(const Tensor& t) {
 
 void product_tolerances(Operation& o) {
   o.tf32_tolerance = o.tf32_gradient_tolerance = 0x1p-10 + 0x1p-22 + 2.0 * o.tolerance;
+  o.cudnn_tf32_excess = 0x1p-10 + 0x1p-20;
   o.half_tolerance = o.half_gradient_tolerance = 0x1p-7 + 0x1p-16 + 2.0 * o.tolerance;
 }
 

@@ -101,6 +101,9 @@ struct Operation {
   /// at most one per operand and one on the way out: 2^-8 * 3 < 0.012.
   double half_tolerance = 0.012;
   double half_gradient_tolerance = 0.03;
+  /// What NVIDIA's libraries may err beyond the above, on the backend cudnn.
+  double cudnn_tf32_excess = 0.0;
+  double cudnn_half_excess = 0.0;
   /// Forward of a record alone gives the same bits as within its batch (asserted on the reference backend).
   enum class Records { kIndependent, kCoupled } records = Records::kIndependent;
 };
@@ -111,6 +114,7 @@ std::ostream& operator<<(std::ostream& out, const Operation& o);
 /// tf32: both operands rounded to nearest at 11 significand bits, 2^-11 each: 2^-10, and 2^-22 for both at once.
 /// bfloat16: activations are exact, the weights and then the stored result are rounded to nearest at 8 bits, 2^-8 each: 2^-7, and
 /// 2^-16 for both at once.
+/// The libraries do not say how they narrow float32 to tf32: cut off, an operand errs by up to 2^-10, twice as much as rounded.
 void product_tolerances(Operation& o);
 
 /// Runs every check on one variant; failures are reported through GoogleTest.
@@ -119,7 +123,7 @@ void check_operation(const Operation& o, const Variant& v);
 /// Reproducible inputs, already rounded to `dtype`.
 std::vector<double> draw_values(const Input& input, DType dtype, std::uint64_t seed);
 Tensor to_tensor(const std::vector<double>& values, const Shape& shape, DType dtype);  ///< on the host
-std::vector<double> to_doubles(const Tensor& t);                                         ///< of a host tensor
+std::vector<double> to_doubles(const Tensor& t);                                       ///< of a host tensor
 /// Largest |got - want| / magnitude over all elements, +inf where exactly one is NaN.
 double worst_error(const std::vector<double>& got, const Values& want);
 

@@ -29,7 +29,7 @@ class Optimizer : public ::testing::TestWithParam<std::tuple<std::int64_t, Varia
 };
 INSTANTIATE_TEST_SUITE_P(
     Sizes, Optimizer,
-    ::testing::Combine(::testing::Values(0, 1, 3, 15, 16, 17, 33, 1000, 5000), ::testing::ValuesIn(f32_variants())),
+    ::testing::Combine(::testing::Values(0, 1, 3, 15, 16, 17, 33, 1000, 5000, 70000), ::testing::ValuesIn(f32_variants())),
     [](const auto& i) {
       return std::string("p").append(std::to_string(std::get<0>(i.param))).append("_").append(text(std::get<1>(i.param)));
     });
@@ -117,6 +117,10 @@ TEST_P(Optimizer, ClipScalesToTheNorm) {
   }
   EXPECT_LE(worst_error(to_doubles(grads.values()), {want, {}}), kTolerance);
   EXPECT_TRUE(grads.intact());
+  // A norm that 1e-6 is visible beside.
+  Tensor small = on_device({3e-3, 4e-3});
+  clip_gradients(*ctx_, 1e-3, small);
+  EXPECT_LE(worst_error(read(small), {{3e-6 / (5e-3 + 1e-6), 4e-6 / (5e-3 + 1e-6)}, {}}), kTolerance);
 }
 
 void expect_nan_at_1(const std::vector<double>& params) {
@@ -145,6 +149,88 @@ TEST_P(Optimizer, NanReachesItsOwnParameterOnly) {
   g = on_device(broken);
   EXPECT_TRUE(std::isinf(clip_gradients(*ctx_, 1.0, g)));
   EXPECT_TRUE(std::ranges::all_of(read(g), is_nan)) << "a broken gradient looks clipped";
+}
+
+/// What a step on a device adds to the plain one: numbers and a gate that it reads there, and a copy that it writes.
+class DeviceStepTest : public Optimizer {
+ protected:
+  void SetUp() override {
+    Optimizer::SetUp();
+    if (ctx_ && !ctx_->on_device()) GTEST_SKIP() << "of devices";
+    if (ctx_ && count() < 33) GTEST_SKIP() << "no room for two ranges";
+  }
+  std::int64_t count() const { return std::get<0>(GetParam()); }
+  /// Two ranges that are copied, the first from the middle of a chunk, with a gap between them.
+  std::vector<FlatRange> ranges() const { return {{3, 13}, {20, count() - 21}}; }
+  /// Runs step(step, target) against plain(params), which is the same step of the table test, with the gate open and shut.
+  void check(const DeviceStep::Numbers& numbers, auto run, auto plain) {
+    const std::vector<double> start = draw("p");
+    Tensor want = on_device(start);
+    plain(want);
+    for (const int flag : {-1, LossSum::kLoss, LossSum::kNotFinite, LossSum::kBadLabels}) {
+      SCOPED_TRACE(flag);
+      DeviceStep step(*ctx_);
+      set_device_step(*ctx_, numbers, step);
+      LossSum gate(*ctx_);
+      Tensor shut = Tensor::zeros({LossSum::kNumbers}, DType::kFloat64);
+      shut.as<double>()[LossSum::kLoss] = flag == LossSum::kLoss ? INFINITY : 0.5;
+      if (flag > LossSum::kLoss) shut.as<double>()[static_cast<std::size_t>(flag)] = 1.0;
+      ctx_->copy(shut, gate.tensor());
+      step.gate = &gate;
+      Tensor params = on_device(start);
+      WorkingCopy copy = make_working_copy(*ctx_, count(), ranges());
+      refresh_working_copy(*ctx_, params, copy);
+      StepTarget target{Tensor::borrow(params), &copy};
+      run(step, target);
+      const std::vector<double> got = read(params), half = read(copy.half);
+      EXPECT_EQ(got, flag == -1 ? read(want) : start);
+      const std::vector<std::int64_t> offsets = working_offsets(ranges());
+      std::size_t wrong = 0;
+      for (std::size_t r = 0; r < offsets.size(); ++r)
+        for (std::int64_t i = 0; i < ranges()[r].count; ++i) {
+          const auto value = static_cast<float>(got[static_cast<std::size_t>(ranges()[r].begin + i)]);
+          wrong += half[static_cast<std::size_t>(offsets[r] + i)] == to_float(to_bf16(value)) ? 0 : 1;
+        }
+      EXPECT_EQ(wrong, 0u) << "the copy is not what was stored";
+    }
+  }
+};
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, DeviceStepTest, ::testing::Combine(::testing::Values(33, 1000, 9000), ::testing::ValuesIn(f32_variants())),
+    [](const auto& i) {
+      return std::string("p").append(std::to_string(std::get<0>(i.param))).append("_").append(text(std::get<1>(i.param)));
+    });
+
+TEST_P(DeviceStepTest, SgdReadsItsNumbersAndGateAndWritesTheCopy) {
+  const SgdSettings s{0.05f, 0.9f, 0.01f};
+  const Tensor g = on_device(draw("g"));
+  const auto velocity = [&] { return on_device(draw("v")); };
+  check(
+      sgd_rates(s),
+      [&](const DeviceStep& step, StepTarget& target) {
+        Tensor v = velocity();
+        sgd_step_from_device(*ctx_, {0.0f, s.momentum, s.weight_decay}, step, g, target, v);
+      },
+      [&](Tensor& params) {
+        Tensor v = velocity();
+        sgd_step(*ctx_, s, g, params, v);
+      });
+}
+
+TEST_P(DeviceStepTest, AdamWReadsItsNumbersAndGateAndWritesTheCopy) {
+  const AdamWSettings s{0.01f, 0.9f, 0.999f, 1e-8f, 0.1f};
+  const Tensor g = on_device(draw("g"));
+  const auto moments = [&] { return std::pair{on_device(draw("m")), ctx_->zeros({count()})}; };
+  check(
+      adamw_rates(s, 3),
+      [&](const DeviceStep& step, StepTarget& target) {
+        auto [m, v] = moments();
+        adamw_step_from_device(*ctx_, {0.0f, s.beta1, s.beta2, s.eps, 0.0f}, step, g, target, m, v);
+      },
+      [&](Tensor& params) {
+        auto [m, v] = moments();
+        adamw_step(*ctx_, s, 3, g, params, m, v);
+      });
 }
 
 TEST(IntegerPower, IsCloseToPow) {

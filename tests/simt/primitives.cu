@@ -62,21 +62,17 @@ __device__ void through_shared(const std::uint32_t (&x)[kWords], std::uint32_t (
     shared[thread] = 0;
     block_sync();
     y[0] = kPrimitive == Primitive::kAtomicAdd ? atomic_add(&shared[0], x[0]) : atomic_or(&shared[0], x[0]);
-    device_fence();
     block_sync();
     y[1] = shared[0];
   }
 }
 
 /// x[0]: whether the copy is valid; x[4 ...]: what it copies.
-template <Primitive kPrimitive>
 __device__ void copy(const std::uint32_t* in, const std::uint32_t (&x)[kWords], std::uint32_t (&y)[kWords]) {
   SUTURA_SHARED(uint4, shared, kPrimitiveThreads);
-  auto* words = reinterpret_cast<std::uint32_t*>(shared);
+  const auto* words = reinterpret_cast<const std::uint32_t*>(shared);
   const unsigned thread = threadIdx.x, other = kPrimitiveThreads - 1 - thread;
-  if constexpr (kPrimitive == Primitive::kCopy16) copy_async_16(&shared[thread], in + thread * kWords + 4, x[0] != 0);
-  if constexpr (kPrimitive == Primitive::kCopy4)
-    for (unsigned i = 0; i < 4; ++i) copy_async_4(&words[4 * thread + i], in + thread * kWords + 4 + i, x[i] != 0);
+  copy_async_16(&shared[thread], in + thread * kWords + 4, x[0] != 0);
   copy_async_commit();
   copy_async_commit();  // an empty group: the wait for one pending still covers the first
   copy_async_wait<1>();
@@ -133,11 +129,10 @@ template <Primitive kPrimitive>
 __global__ void primitive_kernel(const std::uint32_t* in, std::uint32_t* out) {
   std::uint32_t x[kWords], y[kWords] = {};
   for (unsigned i = 0; i < kWords; ++i) x[i] = in[threadIdx.x * kWords + i];
-  constexpr bool kCopies = kPrimitive == Primitive::kCopy16 || kPrimitive == Primitive::kCopy4;
   constexpr bool kMatrix = kPrimitive == Primitive::kLoadMatrix || kPrimitive == Primitive::kLoadMatrixTransposed;
   if constexpr (kPrimitive <= Primitive::kBallot) warp_exchange<kPrimitive>(x, y);
   if constexpr (kPrimitive >= Primitive::kWarpSync && kPrimitive <= Primitive::kAtomicOr) through_shared<kPrimitive>(x, y);
-  if constexpr (kCopies) copy<kPrimitive>(in, x, y);
+  if constexpr (kPrimitive == Primitive::kCopy) copy(in, x, y);
   if constexpr (kMatrix) matrix<kPrimitive>(x, y);
   if constexpr (kPrimitive == Primitive::kMmaBf16 || kPrimitive == Primitive::kMmaTf32) product<kPrimitive>(x, y);
   if constexpr (kPrimitive >= Primitive::kToTf32) arithmetic<kPrimitive>(x, y);

@@ -6,7 +6,7 @@
 /// Every primitive of kernels/cuda/simt.h in a kernel of its own, for every device: what a GPU does is what the executor must do.
 #define SUTURA_PRIMITIVES(X)                                                                                                    \
   X(kShuffle) X(kShuffleXor) X(kShuffleDown) X(kShuffleWide) X(kBallot) X(kWarpSync) X(kBlockSync) X(kBlockAny) X(kAtomicAdd)   \
-  X(kAtomicOr) X(kCopy16) X(kCopy4) X(kLoadMatrix) X(kLoadMatrixTransposed) X(kMmaBf16) X(kMmaTf32) X(kToTf32) X(kExactDouble)  \
+  X(kAtomicOr) X(kCopy) X(kLoadMatrix) X(kLoadMatrixTransposed) X(kMmaBf16) X(kMmaTf32) X(kToTf32) X(kExactDouble)  \
   X(kExactFloat) X(kFused) X(kCountOnes) X(kRotateLeft)
 
 namespace sutura::testing {

@@ -1,15 +1,20 @@
+#include <limits>
+
 #include "kernels/cuda/cudnn/operands.h"
 #include "kernels/cuda/cudnn/ops.h"
 
 namespace sutura::cudnn {
 namespace {
 
-using ActivationDescriptor = Descriptor<cudnnActivationDescriptor_t, cudnnCreateActivationDescriptor, cudnnDestroyActivationDescriptor>;
+using ActivationDescriptor =
+    Descriptor<cudnnActivationDescriptor_t, cudnnCreateActivationDescriptor, cudnnDestroyActivationDescriptor>;
 
 /// One flat row: the ops are element by element.
 struct Flat {
   Flat(const Tensor& t, cudnnActivationMode_t mode) {
-    check(cudnnSetActivationDescriptor(activation, mode, CUDNN_PROPAGATE_NAN, 0.0), "an activation");
+    // The last number is a ceiling. The header knows it for the clipped ReLU alone, the documentation for the plain one too.
+    check(cudnnSetActivationDescriptor(activation, mode, CUDNN_PROPAGATE_NAN, std::numeric_limits<double>::max()),
+          "an activation");
     check(cudnnSetTensor4dDescriptor(tensor, CUDNN_TENSOR_NCHW, type_of(t.dtype()), 1, 1, 1, static_cast<int>(t.elements())),
           "the description of a tensor");
   }
@@ -23,7 +28,8 @@ bool forward(Context& ctx, cudnnActivationMode_t mode, const char* name, const T
   const Flat flat(x, mode);
   const Tensor from = readable(ctx, x);
   Writable to(ctx, y, Writable::Old::kOverwritten);
-  if (!served(cudnnActivationForward(Handles::of(ctx).dnn, flat.activation, &kOne, flat.tensor, from.data(), &kZero, flat.tensor, to.data()),
+  if (!served(cudnnActivationForward(Handles::of(ctx).dnn, flat.activation, &kOne, flat.tensor, from.data(), &kZero, flat.tensor,
+                                     to.data()),
               name))
     return false;
   to.finish(ctx);
@@ -46,8 +52,8 @@ void sigmoid_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tenso
   const Tensor out = readable(ctx, y), incoming = readable(ctx, grad_y);
   Writable to(ctx, grad_x, Writable::Old::kOverwritten);
   // The slope of a sigmoid is a function of y alone; the library's parameter for x gets y too.
-  if (!served(cudnnActivationBackward(Handles::of(ctx).dnn, flat.activation, &kOne, flat.tensor, out.data(), flat.tensor, incoming.data(),
-                                      flat.tensor, out.data(), &kZero, flat.tensor, to.data()),
+  if (!served(cudnnActivationBackward(Handles::of(ctx).dnn, flat.activation, &kOne, flat.tensor, out.data(), flat.tensor,
+                                      incoming.data(), flat.tensor, out.data(), &kZero, flat.tensor, to.data()),
               "sigmoid_backward"))
     return own().sigmoid_backward(ctx, y, grad_y, grad_x);
   to.finish(ctx);

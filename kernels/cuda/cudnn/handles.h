@@ -21,9 +21,16 @@ struct ProductPlan {
   std::size_t workspace_bytes = 0;
 };
 
+/// A handle of each library.
+struct LibraryHandles {
+  cudnnHandle_t dnn = nullptr;
+  cublasLtHandle_t blas = nullptr;
+};
+
 /// The library handles of one stream, and the algorithms chosen on it so far. Choices come from the libraries' heuristics, which
 /// run on the host, never from timing: a second run on the same machine chooses the same and so has the same bits, and a choice
-/// made while a stream is captured disturbs nothing.
+/// made while a stream is captured disturbs nothing. Handles of a stream that is gone are kept for the next one: destroying one
+/// waits for the whole device, which spoils what another session's thread is capturing at that moment.
 class Handles final : public StreamAttachment {
  public:
   explicit Handles(Stream stream);
@@ -45,8 +52,10 @@ constexpr std::size_t kMostWorkspaceBytes = std::size_t{256} << 20;
 /// Errors: kResources where memory ran out, else kDevice, with the library's own text.
 void check(cudnnStatus_t status, const char* what);
 void check(cublasStatus_t status, const char* what);
-/// False where the library has nothing for these arguments and did nothing: our own kernel computes it then. Errors as check().
+/// False where the library has nothing for these arguments and did nothing: our own kernel computes it then. Where it calls them
+/// wrong, which none is by its documentation, the same, and a line on the error stream the first time. Errors as check().
 bool served(cudnnStatus_t status, const char* what);
+bool served(cublasStatus_t status, const char* what);
 
 /// The table that this module's functions stand in front of.
 const DeviceOps& own();

@@ -58,7 +58,8 @@ Layouts describe(const Context& ctx, const Product& p) {
     set(l, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
   }
   const auto matrix = [](cublasLtMatrixLayoutOpaque_t& layout, DType type, std::int64_t rows, std::int64_t columns) {
-    check(cublasLtMatrixLayoutInit(&layout, cuda_type(type), static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns), rows),
+    check(cublasLtMatrixLayoutInit(&layout, cuda_type(type), static_cast<std::uint64_t>(rows),
+                                   static_cast<std::uint64_t>(columns), rows),
           "the description of a matrix");
   };
   matrix(l.a, p.a.type, p.a.rows, p.a.columns);
@@ -83,10 +84,9 @@ ProductPlan plan_of(const Context& ctx, const Product& p, Layouts& l, std::uint3
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, align_d);
   cublasLtMatmulHeuristicResult_t found{};
   int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(Handles::of(ctx).blas, &l.operation, &l.a, &l.b, &l.d, &l.d, &preference, 1, &found, &count);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return {};
-  check(status, "a choice of algorithm");
-  if (count == 0 || found.state != CUBLAS_STATUS_SUCCESS) return {};
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(Handles::of(ctx).blas, &l.operation, &l.a, &l.b, &l.d, &l.d, &preference, 1, &found, &count);
+  if (!served(status, "a choice of algorithm") || count == 0 || found.state != CUBLAS_STATUS_SUCCESS) return {};
   return {true, found.algo, found.workspaceSize};
 }
 
@@ -95,22 +95,32 @@ bool multiply(Context& ctx, const Product& p) {
   Layouts l = describe(ctx, p);
   // The bias is loaded with d's vectors.
   const std::uint32_t align_d = p.bias == nullptr ? alignment(p.d) : std::min(alignment(p.d), alignment(p.bias));
-  const std::array<std::int64_t, 12> key{p.m(), p.n(), p.k(), p.a.operation, p.b.operation, static_cast<std::int64_t>(p.a.type),
-                                         static_cast<std::int64_t>(p.d_type), static_cast<std::int64_t>(ctx.math()), p.bias != nullptr,
-                                         alignment(p.a.data), alignment(p.b.data), align_d};
+  const std::array<std::int64_t, 12> key{p.m(),
+                                         p.n(),
+                                         p.k(),
+                                         p.a.operation,
+                                         p.b.operation,
+                                         static_cast<std::int64_t>(p.a.type),
+                                         static_cast<std::int64_t>(p.d_type),
+                                         static_cast<std::int64_t>(ctx.math()),
+                                         p.bias != nullptr,
+                                         alignment(p.a.data),
+                                         alignment(p.b.data),
+                                         align_d};
   Handles& handles = Handles::of(ctx);
   auto known = handles.products.find(key);
   if (known == handles.products.end()) known = handles.products.emplace(key, plan_of(ctx, p, l, align_d)).first;
   const ProductPlan& plan = known->second;
   if (!plan.served) return false;
   Tensor space = ctx.tensor({static_cast<std::int64_t>(plan.workspace_bytes)}, DType::kUint8);
-  check(cublasLtMatmul(handles.blas, &l.operation, &kOne, p.a.data, &l.a, p.b.data, &l.b, &p.beta, p.d, &l.d, p.d, &l.d, &plan.algorithm,
-                       space.data(), plan.workspace_bytes, ctx.stream().stream()),
-        "a product");
-  return true;
+  return served(cublasLtMatmul(handles.blas, &l.operation, &kOne, p.a.data, &l.a, p.b.data, &l.b, &p.beta, p.d, &l.d, p.d, &l.d,
+                               &plan.algorithm, space.data(), plan.workspace_bytes, ctx.stream().stream()),
+                "a product");
 }
 
-Matrix stored(const Tensor& t, cublasOperation_t operation) { return {t.data(), t.shape()[1], t.shape()[0], t.dtype(), operation}; }
+Matrix stored(const Tensor& t, cublasOperation_t operation) {
+  return {t.data(), t.shape()[1], t.shape()[0], t.dtype(), operation};
+}
 
 }  // namespace
 
@@ -121,7 +131,11 @@ void linear_forward(Context& ctx, const Tensor& x, const Tensor& weight, const T
   // With a bias, bfloat16 results are kept in float32 until it is added: one rounding, and none of the bias.
   const bool wide = bias.defined() && y.dtype() == DType::kBfloat16;
   Tensor sums = wide ? ctx.tensor(y.shape()) : Tensor();  // [N, O]
-  const Product p{a, stored(x, CUBLAS_OP_N), wide ? sums.data() : y.data(), wide ? DType::kFloat32 : y.dtype(), 0.0f,
+  const Product p{a,
+                  stored(x, CUBLAS_OP_N),
+                  wide ? sums.data() : y.data(),
+                  wide ? DType::kFloat32 : y.dtype(),
+                  0.0f,
                   bias.defined() ? bias.data() : nullptr};
   if (!multiply(ctx, p)) return own().linear_forward(ctx, x, weight, bias, y);
   if (wide) own().cast(ctx, sums, y);

@@ -40,9 +40,10 @@ inline void describe(const TensorDescriptor& d, const Shape& s, DType type) {
   const auto w = image ? static_cast<int>(s[2]) : static_cast<int>(s.elements() / (std::int64_t{n} * c));
   check(cudnnSetTensor4dDescriptor(d, CUDNN_TENSOR_NHWC, type_of(type), n, c, h, w), "the description of a tensor");
 }
-/// One value per channel, in the layout of images.
+/// One value per channel, with the strides that the library itself derives for them beside images of either layout.
 inline void describe_channels(const TensorDescriptor& d, std::int64_t channels, DType type) {
-  check(cudnnSetTensor4dDescriptor(d, CUDNN_TENSOR_NHWC, type_of(type), 1, static_cast<int>(channels), 1, 1), "the description of a tensor");
+  check(cudnnSetTensor4dDescriptor(d, CUDNN_TENSOR_NCHW, type_of(type), 1, static_cast<int>(channels), 1, 1),
+        "the description of a tensor");
 }
 
 /// The libraries read and write 16 bytes at a time. A view that begins elsewhere (a parameter in the middle of a flat buffer) is

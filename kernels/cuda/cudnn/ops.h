@@ -6,6 +6,7 @@
 /// gradient of ReLU (what the library makes of a NaN in y is not stated), GELU, dropout, losses, optimizers.
 namespace sutura::cudnn {
 
+/// In bfloat16 the library returns the finished sums rounded to bfloat16, and the bias, rounded too, is added to them.
 decltype(reference::conv2d_forward) conv2d_forward;
 decltype(reference::conv2d_backward_data) conv2d_backward_data;
 /// In bfloat16 the library returns the finished sums rounded to bfloat16; they are added to the float32 gradient.

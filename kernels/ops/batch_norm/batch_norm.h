@@ -10,8 +10,8 @@ namespace sutura {
 /// running_mean = (1 - momentum) * running_mean + momentum * mean, and running_var likewise with the unbiased variance.
 /// Shapes   x, y: [N, ..., C], rank >= 2, one type (float32; onednn and devices also bfloat16); all others [C] float32. Nothing
 ///          aliases. An empty batch (M = 0) leaves the running statistics alone and writes mean 0, rstd 1 / sqrt(eps).
-/// Numbers  Records depend on each other by design. A NaN or infinity makes its channel NaN, running statistics
-///          included. reference: sums in double, per record, then a pairwise tree over the records. A device: means and squared
+/// Numbers  Records depend on each other by design. A NaN or infinity makes its channel of y NaN and its running
+///          statistics NaN or infinite. reference: sums in double, per record, then a pairwise tree over the records. A device: means and squared
 ///          deviations of blocks of rows in float32, joined in double; deviations beyond 1e19 overflow.
 /// Errors   kShapeMismatch; kInvalidArgument (type, undefined, eps <= 0, momentum outside [0, 1], M = 1: no variance).
 /// Source   Ioffe & Szegedy 2015, "Batch Normalization", algorithm 1.

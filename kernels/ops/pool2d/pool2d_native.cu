@@ -236,10 +236,9 @@ void avg_pool_backward(Context& ctx, const Pool2dSpec& spec, const Tensor& grad_
 
 void global_avg_pool_forward(Context& ctx, const Tensor& x, Tensor& y) {
   const std::int64_t records = x.shape()[0], channels = x.shape()[3], positions = x.shape()[1] * x.shape()[2];
-  constexpr std::int64_t kMostRecords = 65535;  // of a grid's second dimension
   with_columns(x.dtype(), channels, {x.data(), y.data()}, [&]<class T, int V>(T*, std::integral_constant<int, V>) {
     const Columns z = columns_of(positions, channels, V);
-    SUTURA_LAUNCH((global_forward_kernel<T, V>), dim3(z.tiles, static_cast<unsigned>(std::min(records, kMostRecords))),
+    SUTURA_LAUNCH((global_forward_kernel<T, V>), dim3(z.tiles, static_cast<unsigned>(std::min(records, kMostBlocks))),
                   kColumnThreads, 0, ctx.stream().stream(), z, records, static_cast<const T*>(x.data()),
                   static_cast<T*>(y.data()));
   });
