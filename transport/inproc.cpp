@@ -105,6 +105,7 @@ class InprocChannel final : public Channel {
   Outcome wait(std::unique_lock<std::mutex>& lock, Deadline deadline, const Ready& ready) {
     if (settings_.stop.stop_requested()) return Outcome::kStopped;
     if (ready()) return Outcome::kOk;
+    if (deadline <= std::chrono::steady_clock::now()) return Outcome::kTimeout;
     if (!settings_.baton) return wait_here(lock, deadline, ready);
     settings_.baton->release();
     Outcome outcome = wait_here(lock, deadline, ready);

@@ -141,22 +141,29 @@ Tensor Residual::backward_fused(Context& ctx, const ParamView& params, Saved& sa
   return grad_x;
 }
 
+bool Residual::ends_in_norm() const { return dynamic_cast<const NormLayer*>(main_.back().second.get()) != nullptr; }
+
 Tensor Residual::do_forward(Context& ctx, const ParamView& params, Tensor x, Saved& saved, const Pass& pass) const {
   saved.children.resize(main_.size() + shortcut_.size() + 1);
-  if (dynamic_cast<const NormLayer*>(main_.back().second.get()) != nullptr) saved.fusion = fusion_for(ctx, pass.fusion);
+  if (ends_in_norm()) saved.fusion = fusion_for(ctx, pass.fusion);
   if (saved.fusion == Fusion::kOn) return forward_fused(ctx, params, std::move(x), saved, pass);
-  Tensor y = run(main_, 0, 0, ctx, params, ctx.clone(x), saved, pass);
-  const Tensor s = run(shortcut_, main_.size(), main_params_, ctx, params, std::move(x), saved, pass);
+  // Both paths read x where it stands.
+  Tensor y = run(main_, 0, 0, ctx, params, Tensor::borrow(x), saved, pass);
+  const Tensor s = run(shortcut_, main_.size(), main_params_, ctx, params, Tensor::borrow(x), saved, pass);
   add(ctx, y, s, y);
   y = act_.forward(ctx, {}, std::move(y), saved.children.back(), pass);
-  if (pass.mode == Mode::kEvaluate) saved.children.clear();
+  if (pass.mode == Mode::kEvaluate)
+    saved.children.clear();
+  else
+    saved.tensors.push_back(std::move(x));
   return y;
 }
 
 Tensor Residual::do_backward(Context& ctx, const ParamView& params, Saved& saved, Tensor grad_y, InputGrad want) const {
   if (saved.fusion == Fusion::kOn) return backward_fused(ctx, params, saved, std::move(grad_y), want);
   Tensor grad = act_.backward(ctx, {}, saved.children.at(main_.size() + shortcut_.size()), std::move(grad_y), InputGrad::kNeeded);
-  Tensor grad_x = run_back(main_, 0, 0, ctx, params, saved, ctx.clone(grad), want);
+  // A norm's backward leaves the gradient that it is given; other layers may write over it.
+  Tensor grad_x = run_back(main_, 0, 0, ctx, params, saved, ends_in_norm() ? Tensor::borrow(grad) : ctx.clone(grad), want);
   const Tensor grad_s = run_back(shortcut_, main_.size(), main_params_, ctx, params, saved, std::move(grad), want);
   if (want == InputGrad::kNotNeeded) return {};
   add(ctx, grad_x, grad_s, grad_x);

@@ -33,6 +33,7 @@ class Residual final : public Layer {
   Tensor run_back(const NamedLayers& path, std::size_t child, std::size_t param, Context& ctx, const ParamView& params,
                   Saved& saved, Tensor grad, InputGrad want) const;
 
+  bool ends_in_norm() const;
   /// Layers of a path, whose parameters begin at `param`.
   LayerRow row(const NamedLayers& path, std::size_t param, const ParamView& params) const;
   /// On a device: the last norm also adds the shortcut and applies the ReLU.

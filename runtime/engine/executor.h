@@ -167,7 +167,7 @@ class Executor {
   Context& context() { return ctx_; }
   /// Pieces of steps that were replayed instead of launched kernel by kernel.
   std::int64_t replays() const;
-  /// Parts of steps for which all that their turn begins with was taken in while an earlier part was computed on the device.
+  /// Turns of parts of steps for which all that they begin with was taken in while an earlier part was computed on the device.
   std::int64_t taken_ahead() const { return taken_ahead_; }
   /// Scores of the no-data rule on the records of the last local evaluation pass over the test split.
   const std::vector<float>& rule_scores() const { return rule_scores_; }
@@ -265,7 +265,7 @@ class Executor {
   std::optional<Context> host_;  // where ctx_ is a device: for what is computed on the host all the same
   Context& on_host() { return host_ ? *host_ : ctx_; }
   std::unique_ptr<StepGraphs> graphs_;  // on a device, where steps are recorded
-  std::unique_ptr<Staging> staging_;    // on a device; goes first, when its copies into ports are done
+  std::unique_ptr<Staging> staging_;    // on a device; ends before graphs_, into whose memory it copies
   std::unique_ptr<Loss> loss_;
   std::map<std::string, std::vector<SegmentCopy>> copies_;
   std::map<std::pair<std::uint32_t, Split>, Scores> scores_;

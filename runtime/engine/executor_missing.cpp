@@ -135,6 +135,7 @@ void Executor::go_without(const Instruction& i, Work& w) {
     return;
   }
   const Shape shape = edge.row.with_batch(w.part().count);
+  w.slots().raw.erase({i.edge, i.leg});  // what came ahead of its time is of a party that has left since
   w.slots().received[i.edge] = policy == MissingParty::kRunningMean ? means_[i.edge].rows(shape) : Tensor::zeros(shape);
 }
 

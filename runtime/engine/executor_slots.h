@@ -55,13 +55,18 @@ struct Executor::Slots {
 /// What a party that computes on a device took in for a part before it was that part's time: also of a part that is void since.
 struct Executor::Ahead {
   std::set<std::pair<std::size_t, std::size_t>> done;  // (turn, instruction)
-  std::map<std::pair<int, Leg>, Message> refused;      // receive() will say what is wrong with it
+  std::map<std::pair<int, Leg>, Message> for_receive;  // arrived, but wrong or void
 };
 
 /// A step between its first turn and its update.
 struct Executor::InFlight {
   InFlight(const Step& s, std::int64_t at)
-      : step(s), begun(at), slots(s.parts.size()), ahead(s.parts.size()), voided(s.parts.size(), false), spoiled(s.parts.size(), false) {}
+      : step(s),
+        begun(at),
+        slots(s.parts.size()),
+        ahead(s.parts.size()),
+        voided(s.parts.size(), false),
+        spoiled(s.parts.size(), false) {}
   Step step;
   std::int64_t begun;         // Executor::now_ when it began
   std::vector<Slots> slots;   // per part

@@ -116,7 +116,7 @@ std::vector<WireTensor> Executor::clear_payload(const Instruction& i, const Edge
 Message Executor::take(const Edge& edge, Leg leg, Work& w) {
   const auto number = static_cast<std::uint16_t>(&edge - setup_.plan.edges.data());
   const Tag tag{number, leg, w.step().id, static_cast<std::uint16_t>(w.index)};
-  if (auto early = w.ahead().refused.extract({number, leg}); !early.empty()) return std::move(early.mapped());
+  if (auto early = w.ahead().for_receive.extract({number, leg}); !early.empty()) return std::move(early.mapped());
   const auto start = std::chrono::steady_clock::now();
   std::variant<Message, Outcome> answer = Outcome::kOk;
   try {
@@ -186,17 +186,17 @@ bool Executor::decodes_later(const Instruction& i, const Work& w) const {
 /// Does what receive() does if the message is there and as it should be; else leaves that to receive().
 bool Executor::receive_ahead(const Instruction& i, Work& w) {
   const Edge& edge = edge_of(i);
-  if (!reachable(edge, w.part().lane) || w.ahead().refused.contains({i.edge, i.leg}) || !(edge.labels || decodes_later(i, w))) return false;
+  if (!reachable(edge, w.part().lane) || w.ahead().for_receive.contains({i.edge, i.leg}) || !(edge.labels || decodes_later(i, w))) return false;
   const Tag tag{static_cast<std::uint16_t>(i.edge), i.leg, w.step().id, static_cast<std::uint16_t>(w.index)};
   std::optional<Message> m;
   try {
-    auto answer = channel(peer_party(edge), w.part().lane).receive(tag, Deadline::min());
+    auto answer = channel(peer_party(edge), w.part().lane).receive(tag, Deadline{});
     if (auto* message = std::get_if<Message>(&answer)) m = std::move(*message);
     if (!m) return false;
     require(!m->tensors.empty(), Errc::kProtocol, "nothing to compute with");
     check_message(*m, edge, i.leg, w);
   } catch (const Error&) {
-    if (m) w.ahead().refused[{i.edge, i.leg}] = std::move(*m);
+    if (m) w.ahead().for_receive[{i.edge, i.leg}] = std::move(*m);
     return false;
   }
   accept(i, std::move(*m), w);

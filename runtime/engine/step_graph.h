@@ -57,8 +57,8 @@ struct Span {
 
 /// Records the device work of steps and replays it. Steps of one kind (purpose, parts and their sizes) do the same kernels on the
 /// same shapes. The first step of a kind runs as it is, so that its memory is taken from the device; the second is recorded,
-/// which may take none; every later one is a few replays. All kinds share one arena: steps come one after another, and what
-/// a step leaves there is not needed by the next.
+/// which may take none; every later one is a few replays. All kinds share one arena, and one for ports: steps come one
+/// after another, and what a step leaves there is not needed by the next.
 ///
 /// A kind is not recorded if its first step met the host in the middle of its work (a layer that computes there): see
 /// DeviceStream::host_accesses().

@@ -31,10 +31,10 @@ std::string mechanism(const RowPlan& plan) {
 }
 
 std::string noise(double epsilon, std::int64_t row_elements, std::uint64_t releases) {
-  const int log2 = static_cast<int>(std::ceil(implementation_delta_log2(epsilon, row_elements, releases)));
+  const double log2 = std::ceil(implementation_delta_log2(epsilon, row_elements, releases));
   // The bound grows with e^epsilon: from some epsilon on it says nothing.
-  if (log2 >= 0) return "noise ChaCha20 (computational), at so large an epsilon without a bound on implementation delta";
-  return "noise ChaCha20 (computational), implementation delta 2^" + std::to_string(log2);
+  if (!(log2 < 0.0)) return "noise ChaCha20 (computational), at so large an epsilon without a bound on implementation delta";
+  return "noise ChaCha20 (computational), implementation delta 2^" + std::to_string(static_cast<int>(log2));
 }
 
 std::string labels(const PrivacyConfig& config) {

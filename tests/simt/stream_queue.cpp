@@ -11,7 +11,13 @@ namespace sutura::simt {
 namespace {
 
 std::atomic<std::uint32_t> lateness{0};  // the seed, 0: work is done when it is issued
-std::atomic<std::uint32_t> streams{0};
+
+/// How many streams this thread has made since the seed was set.
+std::uint32_t next_stream(std::uint32_t seed) {
+  thread_local std::uint32_t of_seed = 0, made = 0;
+  if (std::exchange(of_seed, seed) != seed) made = 0;
+  return made++;
+}
 
 std::vector<std::weak_ptr<StreamQueue>>& of_this_thread() {
   thread_local std::vector<std::weak_ptr<StreamQueue>> queues;
@@ -20,17 +26,14 @@ std::vector<std::weak_ptr<StreamQueue>>& of_this_thread() {
 
 }  // namespace
 
-void work_late(std::uint32_t seed) {
-  lateness = seed;
-  streams = 0;
-}
+void work_late(std::uint32_t seed) { lateness = seed; }
 
 std::shared_ptr<StreamQueue> StreamQueue::make() {
   auto queue = std::make_shared<StreamQueue>();
   if (const std::uint32_t seed = lateness; seed != 0) {
-    queue->random_.seed(seed * 1000 + streams++);
-    queue->random_.discard(10);
-    queue->habit_ = static_cast<Habit>(queue->random_() / 7 % 3);
+    const std::uint32_t stream = next_stream(seed);
+    queue->random_.seed(seed * 1000 + stream);
+    queue->habit_ = static_cast<Habit>((stream % 2 == 0 ? seed : seed / 3) % 3);
   }
   std::erase_if(of_this_thread(), [](const auto& q) { return q.expired(); });
   of_this_thread().push_back(queue);

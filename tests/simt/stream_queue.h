@@ -9,8 +9,8 @@
 namespace sutura::simt {
 
 /// The work of one stream, in order. With work_late() it is done at some time between its issue and the moment that somebody waits
-/// for it: at once on some streams, as late as possible on others, at random on the rest. A wait that is missing between two
-/// streams is then seen.
+/// for it: at once, at random or as late as possible. A wait that is missing between two streams is then seen. A thread's first and
+/// second stream have each pair of these habits for some seed of 1 to 9.
 /// Threads: that of its stream alone.
 class StreamQueue {
  public:

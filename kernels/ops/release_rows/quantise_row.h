@@ -80,7 +80,8 @@ __device__ __forceinline__ void quantise_row(const Team& team, const RowArgument
     sum += static_cast<std::uint64_t>(std::int64_t{integer} * integer);
     if (j >= from && j < to) q[j] = integer;
   });
-  // The only line the guarantee rests on: whatever was computed above, these integers have norm <= B or are zero.
+  // The only line the guarantee rests on: whatever was computed above, these integers have norm <= B or are zero. Of blocks that
+  // share a row each checks all of them and writes its slice: the same integers, because nobody writes `a` while the kernel runs.
   const std::uint32_t keep = team.sum(sum) <= r.bound_squared ? ~0u : 0u;
   // Each integer by the thread that wrote it: that is j % kSize, whatever `from` is.
   for (std::int64_t j = from / Team::kSize * Team::kSize + team.rank(); j < to; j += Team::kSize)

@@ -28,8 +28,9 @@ constexpr unsigned kAtOnce = 1024 / Team::kThreads;
 /// the other draws noise. A block of 1024 would have neither neighbour nor room for one. Each block loads the 32 KiB tree once, for
 /// a share of up to 16384 values (or one row): more blocks than run at once, so that the device levels out their time.
 /// Few long rows: with a row for most multiprocessors (128 rows on 132) each has one block: four warps a scheduler, each with four
-/// to eight independent chains of integer work, are enough for the noise, but nothing runs beside the ordered pass. With fewer rows than half the multiprocessors, blocks share a
-/// row: the passes are then repeated by each of them, only the noise gets faster.
+/// to eight independent chains of integer work, are enough for the noise, but nothing runs beside the ordered pass. Where there are
+/// at most half as many rows as multiprocessors, blocks share a row: the passes are then repeated by each of them, only the noise
+/// gets faster.
 template <class Team, class Wire>
 __global__ void __launch_bounds__(Team::kThreads, kAtOnce<Team>)
     release_kernel(RowArguments r, ReleaseShares shares, Noise noise, const float* rows, std::int32_t* q, Wire* wire) {

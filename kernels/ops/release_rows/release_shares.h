@@ -6,8 +6,8 @@
 
 namespace sutura {
 
-/// How a release is shared out over blocks: groups of whole rows, or, where there are fewer rows than multiprocessors, slices of
-/// a group. Every block of a group quantises all rows that its slice touches, since a norm needs the whole row, and draws the
+/// How a release is shared out over blocks: groups of whole rows, or, where long rows are at most half as many as multiprocessors,
+/// slices of a group of one row. Every block of a group quantises all rows that its slice touches, since a norm needs the whole row, and draws the
 /// noise of its slice alone: no block waits for another, and the integers do not depend on any of these numbers.
 struct ReleaseShares {
   std::int64_t rows;      ///< of a group; the last may have fewer

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "runtime/engine/step_graph.h"
 #include "tests/engine/crew.h"
+#include "tests/engine/vertical_case.h"
 #include "tests/simt/executor.h"
 
 namespace sutura {
@@ -48,6 +49,24 @@ class Overlap : public SplitRun {
     if (south.kind != Fault::Kind::kNone) crew.faults["south"] = south;
     return crew.work(crew.training(study().epochs));
   }
+  /// The laboratory leaves where the second part of a step takes its row.
+  static Decision departure(const Executor& executor, const Step& step) {
+    const Plan& plan = executor.setup().plan;
+    Decision d;
+    d.event = "missing";
+    d.who = "laboratory";
+    d.step = step.id;
+    d.turn = 0;
+    d.part = 1;
+    d.reason = "gone";
+    const auto& turn = plan.program(executor.setup().self.party, Purpose::kTrain).turns.at(0);
+    for (std::size_t n = 0; n < turn.size(); ++n) {
+      if (turn[n].op != OpCode::kReceive) continue;
+      const Edge& edge = plan.edges[static_cast<std::size_t>(turn[n].edge)];
+      if (plan.topology.parties[static_cast<std::size_t>(edge.from_party)].name == d.who) d.instruction = static_cast<int>(n);
+    }
+    return d;
+  }
   static void expect_close(const Member& a, const Member& b) {
     ASSERT_EQ(a.results.size(), b.results.size());
     for (std::size_t i = 0; i < a.results.size(); ++i) EXPECT_NEAR(a.results[i].loss, b.results[i].loss, 1e-4) << "step " << i;
@@ -56,7 +75,7 @@ class Overlap : public SplitRun {
 
 TEST_F(Overlap, LateCopiesAndKernelsChangeNothing) {
   const auto plain = work(on_device, Recording::kOff);
-  for (std::uint32_t seed = 1; seed <= 6; ++seed) {
+  for (std::uint32_t seed = 1; seed <= 9; ++seed) {
     SCOPED_TRACE(seed);
     simt::work_late(seed);
     const auto late = work(on_device, Recording::kOn);
@@ -102,7 +121,7 @@ TEST_F(Overlap, WhatIsThereIsTakenInWhileAnEarlierPartIsComputed) {
 }
 
 TEST_F(Overlap, TheRingWaitsForACopyBeforeItsMemoryTakesAnother) {
-  for (std::uint32_t seed = 1; seed <= 6; ++seed) {
+  for (std::uint32_t seed = 1; seed <= 9; ++seed) {
     SCOPED_TRACE(seed);
     simt::work_late(seed);
     Context ctx = on_device({});
@@ -161,6 +180,49 @@ TEST_F(Overlap, ALaneLostInARecordedOrReplayedStepLeavesTheOther) {
     EXPECT_EQ(host.at("server").error, "");
     expect_close(device.at("server"), host.at("server"));
   }
+}
+
+// The departure lies in the second part's own time, when its row is there already: the replacement counts.
+TEST_F(Overlap, APartyThatIsReplacedIsReplacedAlsoWhereItsRowCameAhead) {
+  const auto work = [&](const std::function<Context(const Instance&)>& context) {
+    StudyText text = vertical_study();
+    text.micro_batches = 3;
+    const auto data = vertical_cohort();
+    Crew crew(folder() / "crew", text, data, [](StudyConfig& s) { s.schedule.missing_party = MissingParty::kZero; });
+    crew.context = context;
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::map<std::string, std::size_t> sent, due;
+    crew.sent = [&](const std::string& who) {
+      const std::scoped_lock lock(mutex);
+      ++sent[who];
+      changed.notify_all();
+    };
+    Decisions decisions;
+    crew.decisions = &decisions;
+    return crew.work([&](Executor& executor, Member& member) {
+      const std::vector<Step> steps = executor.setup().planner.training(0);
+      if (member.self.name == "server") decisions.repeat({departure(executor, steps.at(2))});
+      for (const Step& s : steps) {
+        if (member.self.name == "server") {  // begins when everything of the step is there
+          due["clinic"] += 2 * s.parts.size();
+          if (executor.dropped().empty()) due["laboratory"] += s.parts.size();
+          std::unique_lock lock(mutex);
+          EXPECT_TRUE(changed.wait_for(lock, std::chrono::seconds(60), [&] {
+            return sent["clinic"] >= due["clinic"] && sent["laboratory"] >= due["laboratory"];
+          }));
+        }
+        member.results.push_back(executor.run(s));
+      }
+    });
+  };
+  const auto host = work(on_host), device = work(on_device);
+  for (const auto* run : {&host, &device}) {
+    EXPECT_EQ(run->at("server").error, "");
+    EXPECT_EQ(run->at("server").dropped.size(), 1u);
+  }
+  EXPECT_GT(device.at("server").taken_ahead, 0);
+  expect_close(device.at("server"), host.at("server"));
 }
 
 }  // namespace
