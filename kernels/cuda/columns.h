@@ -97,7 +97,8 @@ struct NormGradient {
 };
 
 /// partials[chunk][0][c] = sum of g * h, [1][c] = sum of g over the chunk's rows: the first half of the parameters' gradients.
-/// Near the memory limit: x, grad_y (and y) are read once, 16 bytes a thread; the tree at the end is one part in some hundred.
+/// Limit: memory. x, grad_y (and y) are read once; the tree at the end is one part in some hundred.
+/// Shape: that of Columns: 16 bytes of channels a thread, so that a warp reads full lines, and chunks of rows until the chip is full.
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads, 4) column_gradient_kernel(Columns z, NormGradient<T> in, float* partials) {
   SUTURA_SHARED(Pair, shared, V * kColumnThreads);
@@ -160,6 +161,8 @@ inline unsigned finalise_blocks(std::int64_t channels) {
 
 /// The second half: adds the chunks' sums to grad_gamma and grad_beta; with `sums` ([2, C]) also stores them. A template so that
 /// each file that launches it may hold it.
+/// Limit: latency, of some hundred chunks a channel. Shape: that of chunk_total(): eight threads a channel, a warp side by side on
+/// 32 channels, which are a line.
 template <class Sum>
 __global__ void __launch_bounds__(kFinaliseThreads)
     column_gradient_finalise_kernel(std::int64_t channels, unsigned chunks, const float* partials, float* sums, float* grad_gamma,

@@ -51,10 +51,10 @@ inline bool aligned_16(std::initializer_list<const void*> addresses) {
 inline constexpr std::int64_t kMostBlocks = 132 * 8;
 inline constexpr unsigned kMapThreads = 256;
 
-/// y[i] = f.apply(x[i]...). Near the memory limit: each thread moves 16 bytes of y at a time and the same elements of every
-/// operand, consecutive threads consecutive pieces. 256 threads: eight blocks fill an SM, so the loads of one block hide behind
-/// the others'. `packs` pieces go by vector, the rest (all, where an address is unaligned) one by one. y may be an operand: a
-/// thread reads what it overwrites before it writes.
+/// y[i] = f.apply(x[i]...). `packs` pieces go by vector, the rest (all, where an address is unaligned) one by one. y may be an
+/// operand: a thread reads what it overwrites before it writes.
+/// Limit: memory. Shape: each thread moves 16 bytes of y at a time and the same elements of every operand, consecutive threads
+/// consecutive pieces. 256 threads: eight blocks fill an SM, so the loads of one block hide behind the others'.
 template <class F, class Y, class... X>
 __global__ void __launch_bounds__(kMapThreads) map_kernel(F f, std::int64_t n, std::int64_t packs, Y* y, const X*... x) {
   constexpr int kCount = kPackOf<Y>;

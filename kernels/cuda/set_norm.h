@@ -144,7 +144,9 @@ __device__ __forceinline__ void set_finish(const Sets& z, std::int64_t set, unsi
   set_gradient<kWidth, V>(z, set, chunk, b, sums);
 }
 
-/// A warp or a block a set. 256 threads: eight sets of a warp each, or enough loads under way for one set.
+/// A warp or a block a set.
+/// Limit: memory where sets are many; a set's second reading comes from a cache. Shape: 256 threads, which are eight sets
+/// of a warp each, or enough loads under way for one set.
 template <int kWidth, int V, class Total, class Work>
 __global__ void __launch_bounds__(kSetThreads, 4) set_kernel(Sets z, Work work) {
   SUTURA_SHARED(Total, shared, kSetThreads / 32);
@@ -156,7 +158,9 @@ __global__ void __launch_bounds__(kSetThreads, 4) set_kernel(Sets z, Work work) 
   }
 }
 
-/// The sums of chunk blockIdx.y of set blockIdx.x to partials [count, chunks].
+/// The sums of chunk blockIdx.y of set blockIdx.x to partials [count, chunks]. Where a block a set would leave the chip empty.
+/// Limit: memory. Shape: as set_kernel with a block a set; sets_of() cuts a set until two blocks a multiprocessor are busy, and no
+/// finer than eight pieces a thread.
 template <int V, class Total, class Work>
 __global__ void __launch_bounds__(kSetThreads, 4) set_chunk_kernel(Sets z, Work work, Total* partials) {
   SUTURA_SHARED(Total, shared, kSetThreads / 32);
@@ -164,6 +168,8 @@ __global__ void __launch_bounds__(kSetThreads, 4) set_chunk_kernel(Sets z, Work 
   if (threadIdx.x == 0) partials[static_cast<std::int64_t>(blockIdx.x) * z.chunks + blockIdx.y] = total;
 }
 /// Every block joins its set's sums in the same order, then finishes its chunk.
+/// Limit: memory; at most 64 sums to join, which every thread reads from a cache: a launch less than a kernel of its own. Shape:
+/// that of set_chunk_kernel.
 template <int V, class Total, class Work>
 __global__ void __launch_bounds__(kSetThreads, 4) set_finish_kernel(Sets z, Work work, const Total* partials) {
   const Total* mine = partials + static_cast<std::int64_t>(blockIdx.x) * z.chunks;

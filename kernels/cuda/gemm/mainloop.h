@@ -17,10 +17,11 @@ struct Product {
 /// Runs the products problem.part(blockIdx.z); Problem::kMajorA and kMajorB say how their operands lie. Blocks with equal rows
 /// follow each other, so that A's rows come from memory once and from L2 after that.
 ///
-/// Limits: large products are near L2's bandwidth before the tensor cores': a 128x128 block does 32 multiply-adds for each byte
+/// Limit: large products are near L2's bandwidth before the tensor cores': a 128x128 block does 32 multiply-adds for each byte
 /// of bf16 that it fetches, 64x64 half of that, and neighbouring taps find their rows in L2. Products with few blocks are bound
-/// by latency (choose_block), pointwise ones with few channels by memory, exact float32 by the FMA units. One barrier a stage:
-/// behind it the slot read in the stage before is free for the copy of the stage kStages - 1 ahead.
+/// by latency, pointwise ones with few channels by memory, exact float32 by the FMA units.
+/// Shape: choose_block() takes the largest block that still gives every multiprocessor one. One barrier a stage: behind it the
+/// slot read in the stage before is free for the copy of the stage kStages - 1 ahead.
 template <class Shape, class Precision, Access kAccess, class Problem>
 __global__ void __launch_bounds__(Shape::kThreads) product_kernel(Problem problem) {
   using T = typename Precision::Element;

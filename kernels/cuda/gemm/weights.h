@@ -3,7 +3,8 @@
 
 namespace sutura::SUTURA_DEVICE::gemm {
 
-/// to[i] = from[i] as T. At the memory roofline, and only where nobody keeps the copy up to date: see Tensor::half().
+/// to[i] = from[i] as T, only where nobody keeps the copy up to date: see Tensor::half().
+/// Limit: memory. Shape: a thread an element, neighbours side by side; it is no part of a step.
 template <class T>
 __global__ void convert_kernel(std::int64_t n, const float* from, T* to) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;

@@ -15,8 +15,9 @@ struct Factors {
   float beta1, new1, beta2, new2, eps;
 };
 
-/// Memory: 28 bytes an element, 2 more for the working copy; the square root and the division hide behind that. All parameters in
-/// one launch, a block per chunk (WorkingCopy::kChunk). Every operation is rounded once, in the CPU's order.
+/// Every operation is rounded once, in the CPU's order.
+/// Limit: memory, 28 bytes an element, 2 more for the working copy; the square root and the division hide behind that. Shape: all
+/// parameters in one launch, a block per chunk (WorkingCopy::kChunk), so that small ones cost no launch of their own.
 __global__ void __launch_bounds__(kThreads) adamw_kernel(Chunks chunks, const float* rates, const double* gate, Factors f,
                                                          const float* grads, float* params, float* m, float* v) {
   if (!open(gate)) return;

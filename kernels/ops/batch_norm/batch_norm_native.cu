@@ -3,11 +3,12 @@
 #include "kernels/ops/batch_norm/batch_norm_impl.h"
 
 // Forward: the moments of each chunk of rows, one small kernel that joins them, one pass that applies them. Backward: the sums
-// of each chunk, one small kernel, one pass. All passes are near the memory limit; the small kernels near latency.
+// of each chunk, one small kernel, one pass.
 namespace sutura::SUTURA_DEVICE {
 namespace {
 
-/// partials[chunk][0][c] = mean, [1][c] = sum of squared deviations of the chunk's rows. One division a row serves V channels.
+/// partials[chunk][0][c] = mean, [1][c] = sum of squared deviations of the chunk's rows.
+/// Limit: memory, x once. Shape: that of Columns; one division a row serves the V channels of a thread.
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads, 4) moments_kernel(Columns z, const T* x, float* partials) {
   SUTURA_SHARED(Moments, shared, V * kColumnThreads);
@@ -47,6 +48,8 @@ struct Statistics {
   float eps, momentum;
 };
 
+/// Joins the partials of each channel in double, and moves the running statistics on.
+/// Limit: latency, of some hundred partials a channel. Shape: that of chunk_total(): eight threads a channel.
 template <Partials kind>
 __global__ void __launch_bounds__(kFinaliseThreads)
     moments_finalise_kernel(std::int64_t rows, std::int64_t channels, unsigned chunks, std::int64_t rows_per_chunk,
@@ -85,7 +88,8 @@ __global__ void __launch_bounds__(kFinaliseThreads)
 /// Whether `spread` of apply_kernel holds 1 / sqrt(variance + eps) or the variance.
 enum class Spread { kRstd, kVariance };
 
-/// y = tail((x - mean) * rstd * gamma + beta). A thread keeps the constants of its V channels in registers over its rows.
+/// y = tail((x - mean) * rstd * gamma + beta).
+/// Limit: memory. Shape: that of Columns: a thread keeps the constants of its V channels in registers over its rows.
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads, 4)
     apply_kernel(Columns z, const T* x, const float* gamma, const float* beta, const float* mean, const float* spread,
@@ -112,6 +116,7 @@ __global__ void __launch_bounds__(kColumnThreads, 4)
 
 /// grad_x = gamma * rstd * (g - sum(g) / rows - h * sum(g * h) / rows), and g itself to grad_residual. `sums`: [2, C], of g * h
 /// and of g. grad_x may be grad_y: a thread reads what it overwrites before it writes.
+/// Limit: memory. Shape: as apply_kernel.
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads, 4)
     backward_kernel(Columns z, NormGradient<T> in, const float* sums, T* grad_x, T* grad_residual) {

@@ -9,7 +9,8 @@ namespace {
 
 constexpr unsigned kThreads = 64;
 
-/// Latency: one value a record. A thread per record, small blocks so that a few hundred records reach several multiprocessors.
+/// Limit: latency, one value a record. Shape: a thread per record, in small blocks so that a few hundred records reach several
+/// multiprocessors.
 template <class T, class G>
 __global__ void __launch_bounds__(kThreads)
     binary_rows_kernel(std::int64_t rows, const T* logits, const std::int32_t* labels, double scale, double weight0,

@@ -13,8 +13,9 @@ constexpr unsigned kWarps = 8, kThreads = 32 * kWarps;
 /// Two blocks for each of 132 multiprocessors, so that the sum of the partial sums stays short.
 constexpr std::int64_t kMostBlocks = 264;
 
-/// Memory: 4 bytes an element. partial[b] = the squares of elements of block b's stride, in double: the norm has to tell an
-/// overflow from a large gradient, and double additions hide behind the loads.
+/// partial[b] = the squares of elements of block b's stride, in double: the norm has to tell an overflow from a large gradient.
+/// Limit: memory, 4 bytes an element; double additions hide behind the loads. Shape: as many blocks as fill the chip and no more,
+/// so that few partial sums are left.
 __global__ void __launch_bounds__(kThreads) squares_kernel(std::int64_t n, const float* grads, double* partial) {
   SUTURA_SHARED(double, warps, kWarps);
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
@@ -27,8 +28,8 @@ __global__ void __launch_bounds__(kThreads) squares_kernel(std::int64_t n, const
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-/// Memory: 8 bytes an element where the norm is above the limit, else next to nothing. Every block adds the few partial sums
-/// itself, in the same order: a kernel less than one that does it for all.
+/// Every block adds the few partial sums itself, in the same order: a kernel less than one that does it for all.
+/// Limit: memory, 8 bytes an element where the norm is above its bound, else next to nothing. Shape: as squares_kernel.
 __global__ void __launch_bounds__(kThreads)
     scale_kernel(std::int64_t n, double max_norm, unsigned partials, const double* partial, float* grads, double* norm) {
   SUTURA_SHARED(double, warps, kWarps);

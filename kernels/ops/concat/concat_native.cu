@@ -8,9 +8,9 @@ namespace {
 
 constexpr unsigned kThreads = 256;
 
-/// to[row][u] = from[row][u] for rows of `width` units that lie `to_stride` and `from_stride` units apart. Near the memory limit.
-/// `lanes` threads (a power of two, at least the width where it fits) serve a row and 256 / lanes rows a block: no division per
-/// element, and neighbours in a warp touch neighbours in memory.
+/// to[row][u] = from[row][u] for rows of `width` units that lie `to_stride` and `from_stride` units apart.
+/// Limit: memory. Shape: `lanes` threads (a power of two, at least the width where it fits) serve a row and 256 / lanes rows a
+/// block: no division per element, and neighbours in a warp touch neighbours in memory.
 template <class Unit>
 __global__ void __launch_bounds__(kThreads)
     copy_columns_kernel(std::int64_t rows, std::int64_t width, unsigned lanes, Unit* to, std::int64_t to_stride, const Unit* from,

@@ -27,7 +27,8 @@ struct BackwardWeights {
   }
 };
 
-/// to[i] += from[0][i] + from[1][i] + ..., left to right. Memory-bound: reads every slice once, neighbouring threads together.
+/// to[i] += from[0][i] + from[1][i] + ..., left to right.
+/// Limit: memory, every slice once. Shape: a thread an element, so that neighbouring threads read neighbours of a slice.
 __global__ void add_slices_kernel(int elements, int slices, const float* from, float* to) {
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i >= elements) return;
@@ -45,7 +46,8 @@ void add_slices(Context& ctx, std::int64_t elements, std::int64_t slices, const 
 constexpr int kSumColumns = 32, kSumLanes = static_cast<int>(kThreads) / kSumColumns;  // a warp reads 32 neighbouring columns
 constexpr std::int64_t kSumRows = 1024;                                                // of a block: 128 additions a thread
 
-/// sums[chunk][c] = the sum of x[r][c] over the rows of a chunk: lane by lane, then over the lanes in order. Memory-bound.
+/// sums[chunk][c] = the sum of x[r][c] over the rows of a chunk: lane by lane, then over the lanes in order.
+/// Limit: memory. Shape: a warp reads 32 neighbouring columns, eight warps share the 1024 rows of a block.
 template <class T>
 __global__ void column_sums_kernel(int rows, int columns, const T* x, float* sums) {
   SUTURA_SHARED(float, partial, kThreads);

@@ -5,7 +5,7 @@
 namespace sutura::SUTURA_DEVICE {
 namespace {
 
-/// Launch: 16 bytes.
+/// Limit: the launch; it writes 16 bytes. Shape: one thread.
 __global__ void set_numbers_kernel(float4 numbers, float* to) {
   if (threadIdx.x != 0) return;
   to[0] = numbers.x;

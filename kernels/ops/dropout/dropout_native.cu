@@ -19,9 +19,9 @@ __device__ __forceinline__ void philox(std::uint32_t (&c)[4], std::uint32_t key0
   }
 }
 
-/// mask[i] = word i of the stream, as a number of [0, 1), is at least rate. Near the limit of integer instructions: about 80 for
-/// one block of four words, which is why a thread takes a whole block. The words come from memory, not from the launch: a CUDA
+/// mask[i] = word i of the stream, as a number of [0, 1), is at least rate. The words come from memory, not from the launch: a CUDA
 /// graph freezes arguments, and every step needs its own mask. `packed`: all addresses of four bytes are aligned.
+/// Limit: integer instructions, about 80 for one block of four words. Shape: a thread takes a whole such block.
 __global__ void __launch_bounds__(kMapThreads)
     dropout_draw_kernel(std::int64_t n, float rate, const std::int32_t* words, bool packed, std::uint8_t* mask) {
   const std::int64_t blocks = (n + 3) / 4;

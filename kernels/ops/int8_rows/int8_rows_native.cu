@@ -10,8 +10,9 @@ namespace {
 
 constexpr unsigned kThreads = 256;
 
-/// One block a row, read twice: the second time from L2. Near the memory limit for rows of some thousand values, near latency for
-/// short ones. The maximum needs no order: it is one of the values.
+/// The maximum needs no order: it is one of the values.
+/// Limit: memory for rows of some thousand values, latency for short ones. Shape: one block a row, read twice, the second time from
+/// L2.
 __global__ void __launch_bounds__(kThreads)
     int8_quantise_kernel(std::int64_t rows, std::int64_t width, const float* x, std::int8_t* q, float* scales) {
   SUTURA_SHARED(float, warp_largest, kThreads / 32);
@@ -43,7 +44,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Near the memory limit; a block stays within one row, so that nothing is divided.
+/// Limit: memory. Shape: a block stays within one row, so that nothing is divided.
 __global__ void __launch_bounds__(kThreads)
     int8_dequantise_kernel(std::int64_t rows, std::int64_t width, const std::int8_t* q, const float* scales, float* x) {
   for (std::int64_t row = blockIdx.y; row < rows; row += gridDim.y) {

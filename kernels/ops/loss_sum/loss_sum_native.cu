@@ -8,7 +8,7 @@ namespace {
 
 constexpr unsigned kWarps = 32, kThreads = 32 * kWarps;
 
-/// Latency: a batch's labels are a few KiB. One block, so that the answer needs neither atomics nor a cleared flag.
+/// Limit: latency, a batch's labels are a few KiB. Shape: one block, so that the answer needs neither atomics nor a cleared flag.
 __global__ void labels_outside_kernel(std::int64_t records, std::int64_t classes, const std::int32_t* labels,
                                       std::int32_t* outside) {
   bool found = false;
@@ -17,7 +17,8 @@ __global__ void labels_outside_kernel(std::int64_t records, std::int64_t classes
   if (threadIdx.x == 0) *outside = found ? 1 : 0;
 }
 
-/// Latency: two doubles a record. One block adds them in a fixed order; a thousand records are one load and addition a thread.
+/// Limit: latency, two doubles a record. Shape: one block adds them in a fixed order; a thousand records are one load and addition
+/// a thread.
 __global__ void __launch_bounds__(kThreads) add_loss_rows_kernel(std::int64_t records, const double* losses, const double* broken,
                                                                  const std::int32_t* outside, double scale, double* sum) {
   SUTURA_SHARED(double, loss_warps, kWarps);

@@ -9,8 +9,8 @@ namespace {
 
 constexpr unsigned kThreads = 128, kRows = kThreads / 32;
 
-/// Latency for the few outputs of a regression, memory for wide ones. A warp per row: lanes take consecutive elements, and a
-/// row's sum needs no barrier of the block.
+/// Limit: latency for the few outputs of a regression, memory for wide ones. Shape: a warp per row: lanes take consecutive elements,
+/// and a row's sum needs no barrier of the block.
 template <class T, class G>
 __global__ void __launch_bounds__(kThreads) squares_kernel(std::int64_t rows, std::int64_t width, const T* y, const float* target,
                                                            double scale, G* grad, double* losses, double* broken) {

@@ -39,9 +39,10 @@ struct Shared {
   }
 };
 
-/// Latency: a table's batch is a few tiles, and a layer of width 64 is 256 products a thread; what counts is one launch for the
-/// chain and no trip to memory between layers. Weights come from the second-level cache, once per tile. One block a
-/// multiprocessor is all that there are, so a thread may have all the registers it asks for.
+/// Limit: latency. A table's batch is a few tiles, and a layer of width 64 is 256 products a thread; what counts is one launch for
+/// the chain and no trip to memory between layers. Weights come from the second-level cache, once per tile.
+/// Shape: a block a tile of records; one block a multiprocessor is all that there are, so a thread may have all the registers it
+/// asks for.
 template <class Policy>
 __global__ void __launch_bounds__(kMlpThreads, 1)
     forward_kernel(Chain<typename Policy::Value> chain, std::int64_t records, const typename Policy::Value* x) {
@@ -67,7 +68,7 @@ __global__ void __launch_bounds__(kMlpThreads, 1)
   }
 }
 
-/// As forward_kernel, from the last layer down; grad_x may be nullptr.
+/// As forward_kernel, from the last layer down, limit and shape too; grad_x may be nullptr.
 template <class Policy>
 __global__ void __launch_bounds__(kMlpThreads, 1)
     backward_kernel(Chain<typename Policy::Value> chain, std::int64_t records, const typename Policy::Value* grad_y,

@@ -30,9 +30,10 @@ __device__ __forceinline__ int layer_of(const int* first, int layers, int i) {
   return l;
 }
 
-/// partial[slice] = the gradients from one slice of the records. Latency: a tile of 32 x 32 gradients a block, 4 a thread, so
-/// that even a layer of 64 x 64 is four blocks and slices multiply them. float32 products also of bfloat16 values: there are
-/// too few to keep tensor cores busy, and they are exact.
+/// partial[slice] = the gradients from one slice of the records. float32 products also of bfloat16 values: there are too few to keep
+/// tensor cores busy, and they are exact.
+/// Limit: latency. Shape: a tile of 32 x 32 gradients a block, 4 a thread, so that even a layer of 64 x 64 is four blocks and slices
+/// multiply them.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     partial_kernel(Gradients<T> g, std::int64_t records, std::int64_t slice_records, float* partial) {
@@ -76,7 +77,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Memory, or a launch for small chains: a thread adds one gradient's slices in their order.
+/// Limit: memory, or the launch for small chains. Shape: a thread adds one gradient's slices in their order.
 template <class T>
 __global__ void __launch_bounds__(kThreads) add_slices_kernel(Gradients<T> g, int slices, const float* partial) {
   const int total = g.first_value[g.layers], at = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);

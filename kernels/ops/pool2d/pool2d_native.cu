@@ -4,8 +4,7 @@
 #include "kernels/cuda/columns.h"
 #include "kernels/ops/pool2d/pool2d_impl.h"
 
-// Every kernel is near the memory limit: windows overlap in L1, and 16 bytes of channels a thread make full lines. Backward
-// gathers: a pixel sums the windows that cover it in window order, so that nothing is added by two threads.
+// Backward gathers: a pixel sums the windows that cover it in window order, so that nothing is added by two threads.
 namespace sutura::SUTURA_DEVICE {
 namespace {
 
@@ -52,6 +51,9 @@ struct Geometry {
   }
 };
 
+/// The largest value of each window and its place in the image.
+/// Limit: memory; windows overlap in the first cache. Shape: 16 bytes of channels a thread, neighbours on one pixel's channels, so
+/// that a warp reads full lines whatever the window.
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads, 4) max_forward_kernel(Geometry z, const T* x, T* y, std::int32_t* index) {
   z.for_pixels<V>([&](unsigned out, std::int64_t c) {
@@ -80,6 +82,8 @@ __global__ void __launch_bounds__(kThreads, 4) max_forward_kernel(Geometry z, co
   });
 }
 
+/// A pixel's sum over the windows that name it.
+/// Limit: memory; a pixel's windows are neighbours in the first cache. Shape: as max_forward_kernel, over pixels of the image.
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads, 4)
     max_backward_kernel(Geometry z, const std::int32_t* index, const T* grad_y, T* grad_x) {
@@ -102,6 +106,7 @@ __global__ void __launch_bounds__(kThreads, 4)
 enum class Direction { kForward, kBackward };
 
 /// to = sum over a window, or over the covering windows, of from / area.
+/// Limit: memory, as the kernels of the maximum. Shape: theirs.
 template <class T, int V, Direction kDirection>
 __global__ void __launch_bounds__(kThreads, 4) avg_kernel(Geometry z, const T* from, T* to) {
   const auto area = static_cast<float>(z.kernel_h * z.kernel_w);
@@ -124,8 +129,8 @@ __global__ void __launch_bounds__(kThreads, 4) avg_kernel(Geometry z, const T* f
   });
 }
 
-/// The sums of Columns, one record's positions as rows: blockIdx.y names the record. A record's positions are few (49 in the last
-/// stage of a ResNet), so nothing is split.
+/// The sums of Columns, one record's positions as rows: blockIdx.y names the record.
+/// Limit: memory. Shape: that of Columns; a record's positions are few (49 in the last stage of a ResNet), so nothing is split.
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads, 4) global_forward_kernel(Columns z, std::int64_t records, const T* x, T* y) {
   SUTURA_SHARED(float, shared, V* kColumnThreads);
@@ -150,6 +155,8 @@ __global__ void __launch_bounds__(kColumnThreads, 4) global_forward_kernel(Colum
   }
 }
 
+/// grad_x = grad_y / positions, for every position.
+/// Limit: memory, the writes. Shape: as max_forward_kernel, over pixels of the image.
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads, 4) global_backward_kernel(Geometry z, const T* grad_y, T* grad_x) {
   const int positions = z.h * z.w;

@@ -62,9 +62,9 @@ __device__ __forceinline__ void record_loss(HeadLoss loss, const Sizes& s, std::
   rows.broken[n] = any ? 1.0 : 0.0;
 }
 
-/// Memory: x is read once and grad_x written once; pooled values, logits and their gradients never leave the multiprocessor
-/// but for what the weights' kernel needs. A block per record: a batch of 128 fills the chip once. Threads run along channels, so
-/// every access is a full line; a warp takes a class of the product, which is short (C <= 2048) against the pass over x.
+/// Limit: memory. x is read once and grad_x written once; pooled values, logits and their gradients never leave the multiprocessor
+/// but for what the weights' kernel needs. Shape: a block per record: a batch of 128 fills the chip once. Threads run along
+/// channels, so every access is a full line; a warp takes a class of the product, which is short (C <= 2048) against the pass over x.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     head_kernel(HeadLoss loss, Sizes s, const T* x, const float* weight, const float* bias, const std::int32_t* labels,
@@ -106,8 +106,8 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Latency: N * C values, K times, all in the second-level cache. A block takes 32 channels (a line) of one class; its 8
-/// warps share the records and add up in a fixed order. One more block adds the losses, which saves a launch.
+/// Limit: latency. N * C values, K times, all in the second-level cache. Shape: a block takes 32 channels (a line) of one class; its
+/// 8 warps share the records and add up in a fixed order. One more block adds the losses, which saves a launch.
 __global__ void __launch_bounds__(kThreads) head_weights_kernel(Sizes s, unsigned channel_blocks, double scale, HeadRows rows,
                                                                 float* grad_weight, float* grad_bias, double* sum) {
   SUTURA_SHARED(float, weight_warps, kThreads);

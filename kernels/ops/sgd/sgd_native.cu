@@ -9,8 +9,9 @@ namespace {
 
 constexpr unsigned kThreads = 256;
 
-/// Memory: 12 bytes an element, 20 with momentum, 2 more for the working copy. All parameters in one launch, a block per chunk
-/// (WorkingCopy::kChunk). Every operation is rounded once, as on the CPU: arithmetic is free here.
+/// Every operation is rounded once, as on the CPU.
+/// Limit: memory, 12 bytes an element, 20 with momentum, 2 more for the working copy. Shape: all parameters in one launch, a block
+/// per chunk (WorkingCopy::kChunk), so that small ones cost no launch of their own.
 template <class Momentum>
 __global__ void __launch_bounds__(kThreads) sgd_kernel(Chunks chunks, const float* rates, const double* gate, float momentum,
                                                        float weight_decay, const float* grads, float* params, float* velocity) {

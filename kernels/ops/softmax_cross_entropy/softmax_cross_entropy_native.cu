@@ -9,9 +9,9 @@ namespace {
 
 constexpr unsigned kThreads = 128, kRows = kThreads / 32;
 
-/// Latency: a batch is a few hundred rows of a few classes. A warp per row, so that rows spread over the chip and no barrier
-/// of the block is needed; four rows a block. The exponentials are computed a second time for the gradient: cheaper than keeping
-/// a row of any length.
+/// The exponentials are computed a second time for the gradient: cheaper than keeping a row of any length.
+/// Limit: latency, a batch is a few hundred rows of a few classes. Shape: a warp per row, so that rows spread over the chip and no
+/// barrier of the block is needed; four rows a block.
 template <class T, class G>
 __global__ void __launch_bounds__(kThreads)
     softmax_rows_kernel(std::int64_t rows, std::int64_t classes, const T* logits, const std::int32_t* labels, double scale,

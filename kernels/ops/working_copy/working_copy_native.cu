@@ -8,7 +8,8 @@ namespace {
 
 constexpr unsigned kThreads = 256;
 
-/// Memory: 6 bytes an element. Runs only after values came from the host, not in a step.
+/// Runs only after values came from the host, not in a step.
+/// Limit: memory, 6 bytes an element. Shape: that of the optimizers, a block per chunk.
 __global__ void __launch_bounds__(kThreads) refresh_kernel(Chunks chunks, const float* values) {
   for_chunk(chunks, [=](std::int64_t i) { return values[i]; });
 }
