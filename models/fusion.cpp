@@ -1,5 +1,7 @@
 #include "models/fusion.h"
 
+#include <utility>
+
 #include "core/error.h"
 #include "kernels/ops/mlp/mlp.h"
 #include "kernels/ops/pooled_head/pooled_head.h"
@@ -118,7 +120,7 @@ Tensor forward_row(Context& ctx, const LayerRow& row, Tensor x, std::span<Saved>
     const ParamView& params = row.params[r.begin];
     require(x.defined(), Errc::kInvalidArgument, "layer " + first.name() + " got no input");
     static_cast<void>(first.output_shape(x.shape()));  // refuses with the layer's name
-    const Tensor partials = std::move(statistics);
+    const Tensor partials = std::exchange(statistics, Tensor());
     const bool is_last = r.end == row.layers.size();
     switch (r.kind) {
       case RunKind::kMlp: x = forward_mlp(ctx, row, r, std::move(x), saved, pass); break;

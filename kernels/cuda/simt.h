@@ -135,6 +135,7 @@ __device__ __forceinline__ std::uint32_t rotate_left(std::uint32_t v, unsigned b
 #include <cstddef>
 #include <cstring>
 
+// NOLINTBEGIN(bugprone-reserved-identifier,bugprone-macro-parentheses): CUDA's own words, and names that a macro declares
 #define __global__
 #define __device__
 #define __host__
@@ -147,12 +148,14 @@ __device__ __forceinline__ std::uint32_t rotate_left(std::uint32_t v, unsigned b
 #define SUTURA_DYNAMIC_SHARED(T, name) T* name = static_cast<T*>(::sutura::executor::dynamic_shared())
 #define SUTURA_UNROLL
 #define SUTURA_NO_UNROLL
+// NOLINTEND(bugprone-reserved-identifier,bugprone-macro-parentheses)
 
 struct uint3 {
   unsigned x, y, z;
 };
 struct dim3 {
   unsigned x, y, z;
+  // NOLINTNEXTLINE(google-explicit-constructor): a number is a grid, as in CUDA
   constexpr dim3(unsigned a = 1, unsigned b = 1, unsigned c = 1) : x(a), y(b), z(c) {}
 };
 struct alignas(8) float2 {

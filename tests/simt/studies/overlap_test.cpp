@@ -22,7 +22,7 @@ Context on_host(const Instance&) { return Context(Backend::kReference); }
 
 class Overlap : public SplitRun {
  protected:
-  ~Overlap() override { simt::work_late(0); }
+  void TearDown() override { simt::work_late(0); }
   static StudyText study(std::int64_t micro_batches = 3) {
     StudyText t;
     t.topology = "vanilla";
@@ -128,8 +128,8 @@ TEST_F(Overlap, TheRingWaitsForACopyBeforeItsMemoryTakesAnother) {
     Staging staging(ctx);
     std::vector<Tensor> ahead, in_order;
     staging.begin_step();
-    for (float value = 0.0f; value < 30.0f; ++value) {
-      const std::vector<float> values(5, value);
+    for (int value = 0; value < 30; ++value) {
+      const std::vector<float> values(5, static_cast<float>(value));
       staging.copy_ahead(std::as_bytes(std::span(values)), ahead.emplace_back(ctx.tensor({5}, DType::kFloat32)));
       staging.copy(std::as_bytes(std::span(values)), in_order.emplace_back(ctx.tensor({5}, DType::kFloat32)));
     }
