@@ -24,7 +24,8 @@ std::vector<Candidate> candidates(std::initializer_list<int> direct, cudnnMathTy
   std::vector<Proposal> proposals(16);
   int count = 0;
   std::vector<Candidate> list;
-  if (served(ask(static_cast<int>(proposals.size()), &count, proposals.data()), "a choice of convolution algorithm")) {
+  if (served(ask(static_cast<int>(proposals.size()), &count, proposals.data()), "a choice of convolution algorithm",
+             "algorithms are tried in Sutura's order")) {
     for (int i = 0; i < count; ++i) {
       const Proposal& p = proposals[static_cast<std::size_t>(i)];
       const bool sums = std::find(direct.begin(), direct.end(), static_cast<int>(p.algo)) != direct.end();
@@ -37,18 +38,27 @@ std::vector<Candidate> candidates(std::initializer_list<int> direct, cudnnMathTy
   return list;
 }
 
-/// The first candidate whose workspace the library will state and Sutura will give.
+/// The first candidate whose workspace the library will state and Sutura will give. Only that the library does not support a
+/// candidate, or calls its arguments wrong, leads to the next one: a plan made in a moment without memory would be kept.
 template <class Workspace>
 void choose(ConvolutionPlan& plan, const std::vector<Candidate>& list, Workspace workspace) {
+  constexpr const char* kWhat = "the workspace of a convolution";
+  cudnnStatus_t wrong = CUDNN_STATUS_SUCCESS;
   for (const Candidate& c : list) {
     check(cudnnSetConvolutionMathType(plan.convolution, c.math), "the precision of a convolution");
     std::size_t bytes = 0;
-    if (workspace(c.algorithm, &bytes) != CUDNN_STATUS_SUCCESS || bytes > kMostWorkspaceBytes) continue;
+    const cudnnStatus_t status = workspace(c.algorithm, &bytes);
+    if (CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_BAD_PARAM) {
+      wrong = status;
+      continue;
+    }
+    if (!served(status, kWhat) || bytes > kMostWorkspaceBytes) continue;
     plan.served = true;
     plan.algorithm = c.algorithm;
     plan.workspace_bytes = bytes;
     return;
   }
+  if (wrong != CUDNN_STATUS_SUCCESS) served(wrong, kWhat);  // says so, now that no other candidate computes it
 }
 
 void choose_forward(cudnnHandle_t h, cudnnMathType_t math, ConvolutionPlan& p) {
