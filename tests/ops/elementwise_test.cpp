@@ -204,7 +204,8 @@ TEST_P(ElementwiseBackend, SpecialValues) {
 
 // A library that takes a ceiling must not clip at the largest finite value.
 class ElementwiseInfinity : public ::testing::TestWithParam<Variant> {};
-INSTANTIATE_TEST_SUITE_P(Backends, ElementwiseInfinity, ::testing::ValuesIn(all_variants()), [](const auto& i) { return text(i.param); });
+INSTANTIATE_TEST_SUITE_P(Backends, ElementwiseInfinity, ::testing::ValuesIn(all_variants()),
+                         [](const auto& i) { return text(i.param); });
 
 TEST_P(ElementwiseInfinity, PassesARelu) {
   auto ctx = make_context(GetParam());

@@ -51,7 +51,8 @@ INSTANTIATE_TEST_SUITE_P(Backends, Strides, ::testing::ValuesIn(f32_variants()),
 // Blocks of eight warps, a row each; blocks of one row each.
 TEST_P(Strides, MoreSetsThanANormHasBlocks) {
   using Case = std::pair<std::int64_t, std::int64_t>;
-  for (const auto& [records, channels] : {Case{kStrideSets * kStrideBlocks + 52, 3}, Case{kStrideBlocks + 5, kStrideWarpValues + 1}}) {
+  for (const auto& [records, channels] :
+       {Case{kStrideSets * kStrideBlocks + 52, 3}, Case{kStrideBlocks + 5, kStrideWarpValues + 1}}) {
     SCOPED_TRACE(channels);
     const Shape few{7, channels};
     const Tensor gamma = repeated("gamma", {1, channels}, 1), scale = Tensor::part(gamma, 0, {channels});

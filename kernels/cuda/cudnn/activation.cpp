@@ -41,7 +41,9 @@ bool forward(Context& ctx, cudnnActivationMode_t mode, const char* name, const T
 
 bool relu_forward(Context& ctx, const Tensor& x, Tensor& y) { return forward(ctx, CUDNN_ACTIVATION_RELU, "relu_forward", x, y); }
 
-bool sigmoid_forward(Context& ctx, const Tensor& x, Tensor& y) { return forward(ctx, CUDNN_ACTIVATION_SIGMOID, "sigmoid_forward", x, y); }
+bool sigmoid_forward(Context& ctx, const Tensor& x, Tensor& y) {
+  return forward(ctx, CUDNN_ACTIVATION_SIGMOID, "sigmoid_forward", x, y);
+}
 
 bool sigmoid_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x) {
   if (!fits(y.shape())) return false;

@@ -39,9 +39,9 @@ bool conv2d_backward_data(Context& ctx, const Conv2dSpec& spec, const Tensor& gr
   if (!plan.served) return false;
   const Tensor from = readable(ctx, grad_y), w = readable_as(ctx, weight, grad_y.dtype()), space = workspace(ctx, plan);
   Writable to(ctx, grad_x, Writable::Old::kOverwritten);
-  if (!served(cudnnConvolutionBackwardData(Handles::of(ctx).dnn, &kOne, plan.weight, w.data(), plan.y, from.data(), plan.convolution,
-                                           static_cast<cudnnConvolutionBwdDataAlgo_t>(plan.algorithm), const_cast<void*>(space.data()),
-                                           plan.workspace_bytes, &kZero, plan.x, to.data()),
+  if (!served(cudnnConvolutionBackwardData(Handles::of(ctx).dnn, &kOne, plan.weight, w.data(), plan.y, from.data(),
+                                           plan.convolution, static_cast<cudnnConvolutionBwdDataAlgo_t>(plan.algorithm),
+                                           const_cast<void*>(space.data()), plan.workspace_bytes, &kZero, plan.x, to.data()),
               "conv2d_backward_data"))
     return false;
   to.finish(ctx);
@@ -61,10 +61,11 @@ bool conv2d_backward_weights(Context& ctx, const Conv2dSpec& spec, const Tensor&
   const Tensor from = readable(ctx, x), incoming = readable(ctx, grad_y), space = workspace(ctx, plan);
   // Sums of this call alone: they are complete before they are added once. The library has them in the operands' type only.
   Tensor sums = ctx.tensor(grad_weight.shape(), x.dtype());  // [K, R, S, C]
-  if (!served(cudnnConvolutionBackwardFilter(Handles::of(ctx).dnn, &kOne, plan.x, from.data(), plan.y, incoming.data(), plan.convolution,
-                                             static_cast<cudnnConvolutionBwdFilterAlgo_t>(plan.algorithm),
-                                             const_cast<void*>(space.data()), plan.workspace_bytes, &kZero, plan.weight, sums.data()),
-              "conv2d_backward_weights"))
+  if (!served(
+          cudnnConvolutionBackwardFilter(Handles::of(ctx).dnn, &kOne, plan.x, from.data(), plan.y, incoming.data(),
+                                         plan.convolution, static_cast<cudnnConvolutionBwdFilterAlgo_t>(plan.algorithm),
+                                         const_cast<void*>(space.data()), plan.workspace_bytes, &kZero, plan.weight, sums.data()),
+          "conv2d_backward_weights"))
     return false;
   const Tensor wide = readable_as(ctx, sums, DType::kFloat32);
   own().add(ctx, grad_weight, wide, grad_weight);
@@ -81,7 +82,8 @@ Tensor channel_sums(Context& ctx, const Tensor& grad_y) {
   describe_channels(to, channels, DType::kFloat32);
   const Tensor wide = readable_as(ctx, grad_y, DType::kFloat32);  // so that the sums are float32 too
   Tensor sums = ctx.tensor({channels});
-  if (!served(cudnnConvolutionBackwardBias(Handles::of(ctx).dnn, &kOne, from, wide.data(), &kZero, to, sums.data()), "the sums of channels"))
+  if (!served(cudnnConvolutionBackwardBias(Handles::of(ctx).dnn, &kOne, from, wide.data(), &kZero, to, sums.data()),
+              "the sums of channels"))
     return {};
   return sums;
 }

@@ -28,8 +28,8 @@ struct LibraryHandles {
   cublasLtHandle_t blas = nullptr;
 };
 
-/// The library handles of one stream, the algorithms chosen on it so far and the account of who computed, which is reported when the
-/// stream goes. Choices come from the libraries' heuristics, which
+/// The library handles of one stream, the algorithms chosen on it so far and the account of who computed, which is reported when
+/// the stream goes. Choices come from the libraries' heuristics, which
 /// run on the host, never from timing: a second run on the same machine chooses the same and so has the same bits, and a choice
 /// made while a stream is captured disturbs nothing. Handles of a stream that is gone are kept for the next one: destroying one
 /// waits for the whole device, which spoils what another session's thread is capturing at that moment.

@@ -13,7 +13,8 @@ std::string dotted(std::size_t major, std::size_t minor, std::size_t patch) {
 }
 std::string versions() {
   const std::size_t dnn = cudnnGetVersion(), blas = cublasLtGetVersion();
-  return "cuDNN " + dotted(dnn / 10000, dnn / 100 % 100, dnn % 100) + ", cuBLAS " + dotted(blas / 10000, blas / 100 % 100, blas % 100);
+  return "cuDNN " + dotted(dnn / 10000, dnn / 100 % 100, dnn % 100) + ", cuBLAS " +
+         dotted(blas / 10000, blas / 100 % 100, blas % 100);
 }
 std::string describe() { return native_table->runtime->describe() + ", " + versions(); }
 

@@ -9,9 +9,9 @@ using PoolingDescriptor = Descriptor<cudnnPoolingDescriptor_t, cudnnCreatePoolin
 /// The padding counts as zeros; windows beyond it do not exist, as the output's size is rounded down.
 struct Average {
   Average(const Pool2dSpec& s, const Shape& x, const Shape& y, DType type) {
-    check(cudnnSetPooling2dDescriptor(pooling, CUDNN_POOLING_AVERAGE_COUNT_INCLUDE_PADDING, CUDNN_PROPAGATE_NAN, static_cast<int>(s.kernel_h),
-                                      static_cast<int>(s.kernel_w), static_cast<int>(s.pad_h), static_cast<int>(s.pad_w),
-                                      static_cast<int>(s.stride_h), static_cast<int>(s.stride_w)),
+    check(cudnnSetPooling2dDescriptor(pooling, CUDNN_POOLING_AVERAGE_COUNT_INCLUDE_PADDING, CUDNN_PROPAGATE_NAN,
+                                      static_cast<int>(s.kernel_h), static_cast<int>(s.kernel_w), static_cast<int>(s.pad_h),
+                                      static_cast<int>(s.pad_w), static_cast<int>(s.stride_h), static_cast<int>(s.stride_w)),
           "a pooling");
     describe(image, x, type);
     describe(pooled, y, type);
@@ -27,7 +27,8 @@ bool avg_pool_forward(Context& ctx, const Pool2dSpec& spec, const Tensor& x, Ten
   const Average average(spec, x.shape(), y.shape(), x.dtype());
   const Tensor from = readable(ctx, x);
   Writable to(ctx, y, Writable::Old::kOverwritten);
-  if (!served(cudnnPoolingForward(Handles::of(ctx).dnn, average.pooling, &kOne, average.image, from.data(), &kZero, average.pooled, to.data()),
+  if (!served(cudnnPoolingForward(Handles::of(ctx).dnn, average.pooling, &kOne, average.image, from.data(), &kZero,
+                                  average.pooled, to.data()),
               "avg_pool_forward"))
     return false;
   to.finish(ctx);

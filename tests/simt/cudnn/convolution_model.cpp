@@ -92,16 +92,17 @@ cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(cudnnHandle_t handle, cudnn
   return CUDNN_STATUS_SUCCESS;
 }
 cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(cudnnHandle_t handle, cudnnFilterDescriptor_t, cudnnTensorDescriptor_t,
-                                                          cudnnConvolutionDescriptor_t, cudnnTensorDescriptor_t, int most, int* count,
-                                                          cudnnConvolutionBwdDataAlgoPerf_t* found) {
+                                                          cudnnConvolutionDescriptor_t, cudnnTensorDescriptor_t, int most,
+                                                          int* count, cudnnConvolutionBwdDataAlgoPerf_t* found) {
   if (refuses(__func__)) return answer;
   must_be_bound(handle);
   propose(CUDNN_CONVOLUTION_BWD_DATA_ALGO_0, CUDNN_CONVOLUTION_BWD_DATA_ALGO_1, most, count, found);
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(cudnnHandle_t handle, cudnnTensorDescriptor_t, cudnnTensorDescriptor_t,
-                                                            cudnnConvolutionDescriptor_t, cudnnFilterDescriptor_t, int most,
-                                                            int* count, cudnnConvolutionBwdFilterAlgoPerf_t* found) {
+cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(cudnnHandle_t handle, cudnnTensorDescriptor_t,
+                                                            cudnnTensorDescriptor_t, cudnnConvolutionDescriptor_t,
+                                                            cudnnFilterDescriptor_t, int most, int* count,
+                                                            cudnnConvolutionBwdFilterAlgoPerf_t* found) {
   if (refuses(__func__)) return answer;
   must_be_bound(handle);
   propose(CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1, most, count, found);
@@ -123,9 +124,10 @@ cudnnStatus_t cudnnGetConvolutionBackwardDataWorkspaceSize(cudnnHandle_t handle,
   *bytes = 0;
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnGetConvolutionBackwardFilterWorkspaceSize(cudnnHandle_t handle, cudnnTensorDescriptor_t, cudnnTensorDescriptor_t,
-                                                             cudnnConvolutionDescriptor_t, cudnnFilterDescriptor_t,
-                                                             cudnnConvolutionBwdFilterAlgo_t, std::size_t* bytes) {
+cudnnStatus_t cudnnGetConvolutionBackwardFilterWorkspaceSize(cudnnHandle_t handle, cudnnTensorDescriptor_t,
+                                                             cudnnTensorDescriptor_t, cudnnConvolutionDescriptor_t,
+                                                             cudnnFilterDescriptor_t, cudnnConvolutionBwdFilterAlgo_t,
+                                                             std::size_t* bytes) {
   if (refuses(__func__)) return answer;
   must_be_bound(handle);
   *bytes = kFilterBytes;
@@ -153,8 +155,8 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void* alpha, c
 }
 cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void* alpha, cudnnFilterDescriptor_t wd, const void* w,
                                            cudnnTensorDescriptor_t yd, const void* dy, cudnnConvolutionDescriptor_t d,
-                                           cudnnConvolutionBwdDataAlgo_t algorithm, void* workspace, std::size_t bytes, const void* beta,
-                                           cudnnTensorDescriptor_t xd, void* dx) {
+                                           cudnnConvolutionBwdDataAlgo_t algorithm, void* workspace, std::size_t bytes,
+                                           const void* beta, cudnnTensorDescriptor_t xd, void* dx) {
   if (refuses(__func__)) return answer;
   must_be_bound(handle);
   use(workspace, bytes, 0);
@@ -170,8 +172,8 @@ cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void* alp
 }
 cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void* alpha, cudnnTensorDescriptor_t xd, const void* x,
                                              cudnnTensorDescriptor_t yd, const void* dy, cudnnConvolutionDescriptor_t d,
-                                             cudnnConvolutionBwdFilterAlgo_t algorithm, void* workspace, std::size_t bytes, const void* beta,
-                                             cudnnFilterDescriptor_t wd, void* dw) {
+                                             cudnnConvolutionBwdFilterAlgo_t algorithm, void* workspace, std::size_t bytes,
+                                             const void* beta, cudnnFilterDescriptor_t wd, void* dw) {
   if (refuses(__func__)) return answer;
   must_be_bound(handle);
   use(workspace, bytes, kFilterBytes);

@@ -21,13 +21,16 @@ Calls expected(const std::string& suite, const Variant& v) {
   // alone.
   const std::string math = exact ? " fma" : " default math";
   if (suite == "Shapes/Conv2d")
-    return {"cudnnConvolutionForward as proposed", "cudnnConvolutionForward" + math, "cudnnConvolutionBackwardData" + math,
-            "cudnnConvolutionBackwardFilter" + math, "cudnnConvolutionBackwardBias", "cudnnAddTensor"};
-  if (suite == "Shapes/Linear") return {"cublasLtMatmul TN", "cublasLtMatmul NN", "cublasLtMatmul NT", "cudnnConvolutionBackwardBias"};
+    return {"cudnnConvolutionForward as proposed",   "cudnnConvolutionForward" + math, "cudnnConvolutionBackwardData" + math,
+            "cudnnConvolutionBackwardFilter" + math, "cudnnConvolutionBackwardBias",   "cudnnAddTensor"};
+  if (suite == "Shapes/Linear")
+    return {"cublasLtMatmul TN", "cublasLtMatmul NN", "cublasLtMatmul NT", "cudnnConvolutionBackwardBias"};
   if (suite == "Shapes/Norm")
-    return {"cudnnBatchNormalizationForwardTraining", "cudnnBatchNormalizationForwardInference", "cudnnBatchNormalizationBackward"};
+    return {"cudnnBatchNormalizationForwardTraining", "cudnnBatchNormalizationForwardInference",
+            "cudnnBatchNormalizationBackward"};
   if (suite == "Shapes/Pool2d") return {"cudnnPoolingForward", "cudnnPoolingBackward"};
-  if (suite == "Shapes/Elementwise") return {"cudnnActivationForward relu", "cudnnActivationForward sigmoid", "cudnnActivationBackward"};
+  if (suite == "Shapes/Elementwise")
+    return {"cudnnActivationForward relu", "cudnnActivationForward sigmoid", "cudnnActivationBackward"};
   return {};
 }
 

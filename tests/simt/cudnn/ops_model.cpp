@@ -106,8 +106,9 @@ cudnnStatus_t cudnnAddTensor(cudnnHandle_t handle, const void* alpha, cudnnTenso
   return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t cudnnActivationForward(cudnnHandle_t handle, cudnnActivationDescriptor_t d, const void* alpha, cudnnTensorDescriptor_t xd,
-                                     const void* x, const void* beta, cudnnTensorDescriptor_t yd, void* y) {
+cudnnStatus_t cudnnActivationForward(cudnnHandle_t handle, cudnnActivationDescriptor_t d, const void* alpha,
+                                     cudnnTensorDescriptor_t xd, const void* x, const void* beta, cudnnTensorDescriptor_t yd,
+                                     void* y) {
   if (refuses(__func__)) return answer;
   must_be_bound(handle);
   cudnnActivationMode_t mode{};
@@ -147,11 +148,11 @@ cudnnStatus_t cudnnActivationBackward(cudnnHandle_t handle, cudnnActivationDescr
   return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t cudnnBatchNormalizationForwardTraining(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha, const void* beta,
-                                                     cudnnTensorDescriptor_t xd, const void* x, cudnnTensorDescriptor_t yd, void* y,
-                                                     cudnnTensorDescriptor_t cd, const void* scale, const void* shift,
-                                                     double factor, void* running_mean, void* running_var, double eps, void* mean,
-                                                     void* rstd) {
+cudnnStatus_t cudnnBatchNormalizationForwardTraining(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha,
+                                                     const void* beta, cudnnTensorDescriptor_t xd, const void* x,
+                                                     cudnnTensorDescriptor_t yd, void* y, cudnnTensorDescriptor_t cd,
+                                                     const void* scale, const void* shift, double factor, void* running_mean,
+                                                     void* running_var, double eps, void* mean, void* rstd) {
   if (refuses(__func__)) return answer;
   must_be_bound(handle);
   const Normed z(mode, xd, {yd}, cd);
@@ -170,10 +171,11 @@ cudnnStatus_t cudnnBatchNormalizationForwardTraining(cudnnHandle_t handle, cudnn
   }
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnBatchNormalizationForwardInference(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha, const void* beta,
-                                                      cudnnTensorDescriptor_t xd, const void* x, cudnnTensorDescriptor_t yd, void* y,
-                                                      cudnnTensorDescriptor_t cd, const void* scale, const void* shift,
-                                                      const void* mean, const void* variance, double eps) {
+cudnnStatus_t cudnnBatchNormalizationForwardInference(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha,
+                                                      const void* beta, cudnnTensorDescriptor_t xd, const void* x,
+                                                      cudnnTensorDescriptor_t yd, void* y, cudnnTensorDescriptor_t cd,
+                                                      const void* scale, const void* shift, const void* mean,
+                                                      const void* variance, double eps) {
   if (refuses(__func__)) return answer;
   must_be_bound(handle);
   const Normed z(mode, xd, {yd}, cd);
@@ -185,11 +187,12 @@ cudnnStatus_t cudnnBatchNormalizationForwardInference(cudnnHandle_t handle, cudn
   }
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnBatchNormalizationBackward(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha, const void* beta,
-                                              const void* alpha_param, const void* beta_param, cudnnTensorDescriptor_t xd,
-                                              const void* x, cudnnTensorDescriptor_t dyd, const void* dy, cudnnTensorDescriptor_t dxd,
-                                              void* dx, cudnnTensorDescriptor_t cd, const void* scale, void* dscale, void* dshift,
-                                              double, const void* mean, const void* rstd) {
+cudnnStatus_t cudnnBatchNormalizationBackward(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha,
+                                              const void* beta, const void* alpha_param, const void* beta_param,
+                                              cudnnTensorDescriptor_t xd, const void* x, cudnnTensorDescriptor_t dyd,
+                                              const void* dy, cudnnTensorDescriptor_t dxd, void* dx, cudnnTensorDescriptor_t cd,
+                                              const void* scale, void* dscale, void* dshift, double, const void* mean,
+                                              const void* rstd) {
   if (refuses(__func__)) return answer;
   must_be_bound(handle);
   must(dx != dy, "a gradient over its input, which the library does not promise to bear");
@@ -222,9 +225,10 @@ cudnnStatus_t cudnnPoolingForward(cudnnHandle_t handle, cudnnPoolingDescriptor_t
   for (std::size_t o = 0; o < sums.size(); ++o) blend(y, of_y.type, o, sums[o] / (pool.kernel_h * pool.kernel_w), alpha, beta);
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnPoolingBackward(cudnnHandle_t handle, cudnnPoolingDescriptor_t d, const void* alpha, cudnnTensorDescriptor_t yd,
-                                   const void* y, cudnnTensorDescriptor_t dyd, const void* dy, cudnnTensorDescriptor_t xd,
-                                   const void* x, const void* beta, cudnnTensorDescriptor_t dxd, void* dx) {
+cudnnStatus_t cudnnPoolingBackward(cudnnHandle_t handle, cudnnPoolingDescriptor_t d, const void* alpha,
+                                   cudnnTensorDescriptor_t yd, const void* y, cudnnTensorDescriptor_t dyd, const void* dy,
+                                   cudnnTensorDescriptor_t xd, const void* x, const void* beta, cudnnTensorDescriptor_t dxd,
+                                   void* dx) {
   if (refuses(__func__)) return answer;
   must_be_bound(handle);
   const Pooling pool(d);

@@ -31,8 +31,9 @@ class Bench {
   Tensor parameter(const std::string& name, const Shape& shape, Draw draw = Draw::kNormal) {
     buffers_.push_back(ctx_.zeros({shape.elements() + 1}));
     Tensor inside = Tensor::part(buffers_.back(), 1, shape);
-    ctx_.copy(ctx_.here(to_tensor(draw_values({name, shape, Role::kParameter, draw}, DType::kFloat32, 32), shape, DType::kFloat32)),
-              inside);
+    ctx_.copy(
+        ctx_.here(to_tensor(draw_values({name, shape, Role::kParameter, draw}, DType::kFloat32, 32), shape, DType::kFloat32)),
+        inside);
     return inside;
   }
   std::vector<double> values(const Tensor& t) const { return to_doubles(ctx_.host(ctx_.clone(t))); }
@@ -129,10 +130,14 @@ Results activations(Bench& b) {
 
 const std::string kProduct = "cublasLtMatmul", kChoice = "cublasLtMatmulAlgoGetHeuristic", kSums = "cudnnConvolutionBackwardBias";
 
+constexpr const char* kOurs = "; Sutura's own kernel computes it";  // what scripts/gpu_check looks for
+
 std::vector<Case> cases() {
   return {{"conv2d", {"cudnnGetConvolutionForwardWorkspaceSize", "cudnnConvolutionForward", "cudnnAddTensor"}, conv2d},
           {"conv2d_data", {"cudnnGetConvolutionBackwardDataWorkspaceSize", "cudnnConvolutionBackwardData"}, conv2d_data},
-          {"conv2d_weights", {"cudnnGetConvolutionBackwardFilterWorkspaceSize", kSums, "cudnnConvolutionBackwardFilter"}, conv2d_weights},
+          {"conv2d_weights",
+           {"cudnnGetConvolutionBackwardFilterWorkspaceSize", kSums, "cudnnConvolutionBackwardFilter"},
+           conv2d_weights},
           {"linear", {kChoice, kProduct}, linear},
           {"linear_data", {kChoice, kProduct}, linear_data},
           {"linear_weights", {kChoice, kProduct, kSums}, linear_weights},
@@ -157,7 +162,8 @@ class CudnnModuleRefusal : public ::testing::TestWithParam<Variant> {
   }
   cudnn::Tally tally_;  ///< of the last run through the module
 };
-INSTANTIATE_TEST_SUITE_P(Variants, CudnnModuleRefusal, ::testing::ValuesIn(all_variants()), [](const auto& i) { return text(i.param); });
+INSTANTIATE_TEST_SUITE_P(Variants, CudnnModuleRefusal, ::testing::ValuesIn(all_variants()),
+                         [](const auto& i) { return text(i.param); });
 
 TEST_P(CudnnModuleRefusal, OfOneCallLeavesTheOpToOurKernel) {
   for (const Case& c : cases()) {
@@ -182,7 +188,9 @@ TEST_P(CudnnModuleRefusal, OfOneCallLeavesTheOpToOurKernel) {
 // result: four roundings of 2^-9 of a value below twice the largest.
 TEST_P(CudnnModuleRefusal, OfNothingGivesTheSameWithinItsRoundings) {
   const Variant& v = GetParam();
-  const double tolerance = v.compute == DType::kBfloat16 ? 4.0 * 0x1p-8 : v.math == Math::kTf32 ? 4.0 * 3.0 * 0x1p-10 : 4.0 * 90.0 * 0x1p-24;
+  const double tolerance = v.compute == DType::kBfloat16 ? 4.0 * 0x1p-8
+                           : v.math == Math::kTf32       ? 4.0 * 3.0 * 0x1p-10
+                                                         : 4.0 * 90.0 * 0x1p-24;
   std::vector<Case> all = cases();
   all.push_back({"pool", {}, pool});
   all.push_back({"activations", {}, activations});
@@ -190,7 +198,8 @@ TEST_P(CudnnModuleRefusal, OfNothingGivesTheSameWithinItsRoundings) {
     const Results ours = run(c, simt::table()), theirs = run(c, module_over_the_model());
     for (std::size_t op = 0; op < cudnn::kOpNames.size(); ++op) EXPECT_EQ(tally_[op].ours, 0u) << cudnn::kOpNames[op];
     ASSERT_EQ(ours.size(), theirs.size());
-    for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_LE(worst_error(theirs[i], {ours[i], {}}), tolerance) << c.op << ", result " << i;
+    for (std::size_t i = 0; i < ours.size(); ++i)
+      EXPECT_LE(worst_error(theirs[i], {ours[i], {}}), tolerance) << c.op << ", result " << i;
   }
 }
 
@@ -201,10 +210,25 @@ TEST_P(CudnnModuleRefusal, OfAChoiceOfAlgorithmLeavesTheList) {
     model::answer = status;
     model::refused = "cudnnGetConvolutionForwardAlgorithm_v7";
     model::calls.clear();
+    ::testing::internal::CaptureStderr();
     run(forward, module_over_the_model());
+    EXPECT_EQ(::testing::internal::GetCapturedStderr().find(kOurs), std::string::npos) << "the library computed it";
     EXPECT_EQ(model::calls["cudnnConvolutionForward of the list"], 1);
     EXPECT_EQ(model::calls["cudnnConvolutionForward as proposed"], 0);
   }
+}
+
+// No algorithm is left whose workspace the library states, because it calls the question wrong: said once in a program.
+TEST_P(CudnnModuleRefusal, OfWrongArgumentsIsSaidWhereOurKernelComputes) {
+  static bool said = false;
+  const Case forward = cases().front();
+  const Results ours = run(forward, simt::table());
+  model::answer = CUDNN_STATUS_BAD_PARAM;
+  model::refused = "cudnnGetConvolutionForwardWorkspaceSize";
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(run(forward, module_over_the_model()), ours);
+  said = ::testing::internal::GetCapturedStderr().find(kOurs) != std::string::npos || said;
+  EXPECT_TRUE(said);
 }
 
 // A query that fails in a moment without memory ends the session; the plan is not kept as one that the library does not serve.
