@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <bit>
+
 #include "kernels/cuda/elementwise.h"
 #include "kernels/ops/class_weights.h"
 #include "kernels/ops/loss_sum/loss_sum_impl.h"
@@ -12,6 +15,7 @@ constexpr unsigned kWarps = 8, kThreads = 32 * kWarps;
 struct Sizes {
   std::int64_t records;
   int positions, channels, classes;
+  int side;  ///< threads side by side on channels, a power of two; the others of a block take every (kThreads / side)-th position
 };
 
 struct HeadRows {
@@ -64,12 +68,14 @@ __device__ __forceinline__ void record_loss(HeadLoss loss, const Sizes& s, std::
 
 /// Limit: memory. x is read once and grad_x written once; pooled values, logits and their gradients never leave the multiprocessor
 /// but for what the weights' kernel needs. Shape: a block per record: a batch of 128 fills the chip once. Threads run along
-/// channels, so every access is a full line; a warp takes a class of the product, which is short (C <= 2048) against the pass over x.
+/// channels, so every access is a full line, and share the positions where channels are few; a warp takes a class of the product,
+/// which is short (C <= 2048) against the pass over x.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     head_kernel(HeadLoss loss, Sizes s, const T* x, const float* weight, const float* bias, const std::int32_t* labels,
                 double scale, ClassWeights weights, float* logits_out, T* grad_x, HeadRows rows) {
   SUTURA_SHARED(float, pooled, kHeadMostChannels);
+  SUTURA_SHARED(float, partial, kThreads);
   SUTURA_SHARED(float, logits, kHeadMostClasses);
   SUTURA_SHARED(float, grad, kHeadMostClasses);
   const std::int64_t n = blockIdx.x;
@@ -77,14 +83,24 @@ __global__ void __launch_bounds__(kThreads)
   if (n == 0 && threadIdx.x == 0) *rows.outside = outside ? 1 : 0;
   if (outside) return;
   const T* from = x + n * s.positions * s.channels;
-  for (int c = static_cast<int>(threadIdx.x); c < s.channels; c += kThreads) {
+  const int within = static_cast<int>(threadIdx.x) % s.side, first = static_cast<int>(threadIdx.x) / s.side;
+  const int step = static_cast<int>(kThreads) / s.side;
+  for (int base = 0; base < s.channels; base += s.side) {
+    const int c = base + within;
     float sum = 0.0f;
+    if (c < s.channels) {
 #pragma unroll 4
-    for (int p = 0; p < s.positions; ++p) sum += load_value(from[static_cast<std::int64_t>(p) * s.channels + c]);
-    pooled[c] = sum / static_cast<float>(s.positions);
-    rows.pooled[n * s.channels + c] = pooled[c];
+      for (int p = first; p < s.positions; p += step) sum += load_value(from[static_cast<std::int64_t>(p) * s.channels + c]);
+    }
+    partial[threadIdx.x] = sum;
+    block_sync();
+    if (first == 0 && c < s.channels) {
+      for (int i = 1; i < step; ++i) sum += partial[i * s.side + within];
+      pooled[c] = sum / static_cast<float>(s.positions);
+      rows.pooled[n * s.channels + c] = pooled[c];
+    }
+    block_sync();  // before the next channels' sums, and before all read `pooled`
   }
-  block_sync();
   for (int k = static_cast<int>(threadIdx.x / 32); k < s.classes; k += kWarps) {
     float sum = 0.0f;
     for (int c = static_cast<int>(lane_id()); c < s.channels; c += 32) sum += pooled[c] * weight[k * s.channels + c];
@@ -101,8 +117,12 @@ __global__ void __launch_bounds__(kThreads)
   for (int c = static_cast<int>(threadIdx.x); c < s.channels; c += kThreads) {
     float sum = 0.0f;
     for (int k = 0; k < s.classes; ++k) sum += grad[k] * weight[k * s.channels + c];
-    const T g = store_value<T>(sum / static_cast<float>(s.positions));
-    for (int p = 0; p < s.positions; ++p) to[static_cast<std::int64_t>(p) * s.channels + c] = g;
+    pooled[c] = sum / static_cast<float>(s.positions);  // from here on the gradient: nobody reads the means any more
+  }
+  block_sync();
+  for (int c = within; c < s.channels; c += s.side) {
+    const T g = store_value<T>(pooled[c]);
+    for (int p = first; p < s.positions; p += step) to[static_cast<std::int64_t>(p) * s.channels + c] = g;
   }
 }
 
@@ -148,8 +168,9 @@ __global__ void __launch_bounds__(kThreads) head_weights_kernel(Sizes s, unsigne
 
 void pooled_head(Context& ctx, HeadLoss loss, const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& labels,
                  double scale, std::span<const double> class_weights, Tensor& logits, HeadGradients grads, LossSum& sum) {
-  const Sizes s = {x.shape()[0], static_cast<int>(x.shape()[1] * x.shape()[2]), static_cast<int>(x.shape()[3]),
-                   static_cast<int>(weight.shape()[0])};
+  const auto channels = static_cast<unsigned>(x.shape()[3]);
+  const Sizes s = {x.shape()[0], static_cast<int>(x.shape()[1] * x.shape()[2]), static_cast<int>(channels),
+                   static_cast<int>(weight.shape()[0]), static_cast<int>(std::min(kThreads, std::bit_ceil(channels)))};
   const ClassWeights weights(class_weights);
   LossRows values = loss_rows(ctx, s.records);
   Tensor pooled = ctx.tensor({s.records, s.channels}), grad = ctx.tensor({s.records, s.classes});
