@@ -188,9 +188,11 @@ inline Sets sets_of(std::int64_t records, std::int64_t groups, std::int64_t posi
   return {sets, groups, positions, per_group, each, static_cast<unsigned>((positions + each - 1) / each)};
 }
 
+/// The pieces of a set that a warp reads, eight a lane: beyond that a block reads a set faster.
+inline constexpr std::int64_t kMostWarpUnits = 256;
+
 template <int V, class Total, class Work>
 void run_sets(Context& ctx, const Sets& z, const Work& work) {
-  constexpr std::int64_t kMostWarpUnits = 256;  // eight a lane: beyond that a block reads a set faster
   const Stream stream = ctx.stream().stream();
   if (z.chunks > 1) {
     const dim3 grid(static_cast<unsigned>(z.count), z.chunks);

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -199,6 +200,27 @@ TEST_P(ElementwiseBackend, SpecialValues) {
       EXPECT_EQ(values(d)[i + 3], 0.5f);
     }
   }
+}
+
+// A library that takes a ceiling must not clip at the largest finite value.
+class ElementwiseInfinity : public ::testing::TestWithParam<Variant> {};
+INSTANTIATE_TEST_SUITE_P(Backends, ElementwiseInfinity, ::testing::ValuesIn(all_variants()),
+                         [](const auto& i) { return text(i.param); });
+
+TEST_P(ElementwiseInfinity, PassesARelu) {
+  auto ctx = make_context(GetParam());
+  if (!ctx) GTEST_SKIP();
+  // 37 values so that vector bodies and tails both see them, in half precision too. The third is the largest bfloat16.
+  const std::vector<double> few{HUGE_VAL, -HUGE_VAL, 0x1.fep127, -0x1.fep127, 1.0};
+  std::vector<double> xs, want;
+  for (std::size_t i = 0; i < 37; ++i) {
+    xs.push_back(few[i % few.size()]);
+    want.push_back(std::max(xs.back(), 0.0));
+  }
+  Guarded y(*ctx, {37}, ctx->compute());
+  relu_forward(*ctx, ctx->here(to_tensor(xs, {37}, ctx->compute())), y.tensor());
+  EXPECT_EQ(to_doubles(y.values()), want);
+  EXPECT_TRUE(y.intact());
 }
 
 TEST_P(ElementwiseBackend, OutputsMayOverwriteInputs) {

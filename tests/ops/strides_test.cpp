@@ -11,6 +11,7 @@
 #include "kernels/ops/pool2d/pool2d.h"
 #include "kernels/ops/relu/relu.h"
 #include "operation.h"
+#include "strides.h"
 
 namespace sutura::testing {
 namespace {
@@ -47,9 +48,11 @@ class Strides : public ::testing::TestWithParam<Variant> {
 };
 INSTANTIATE_TEST_SUITE_P(Backends, Strides, ::testing::ValuesIn(f32_variants()), [](const auto& i) { return text(i.param); });
 
-// 1056 blocks of eight warps, a row each; 1056 blocks, a row of more than 256 values each.
+// Blocks of eight warps, a row each; blocks of one row each.
 TEST_P(Strides, MoreSetsThanANormHasBlocks) {
-  for (const auto& [records, channels] : {std::pair<std::int64_t, std::int64_t>{8500, 3}, {1061, 257}}) {
+  using Case = std::pair<std::int64_t, std::int64_t>;
+  for (const auto& [records, channels] :
+       {Case{kStrideSets * kStrideBlocks + 52, 3}, Case{kStrideBlocks + 5, kStrideWarpValues + 1}}) {
     SCOPED_TRACE(channels);
     const Shape few{7, channels};
     const Tensor gamma = repeated("gamma", {1, channels}, 1), scale = Tensor::part(gamma, 0, {channels});
@@ -69,7 +72,7 @@ TEST_P(Strides, MoreSetsThanANormHasBlocks) {
   }
 }
 
-// 1056 blocks of eight pixels with 32 threads across their channels; 1056 blocks of a record each.
+// Blocks of at most eight pixels with 32 threads across their channels (a record has 16, and 25 pooled); blocks of a record each.
 TEST_P(Strides, MorePixelsThanAPoolHasBlocks) {
   const Shape few{3, 4, 4, 33};
   const Pool2dSpec spec{2, 2, 1, 1, 1, 1};
@@ -86,9 +89,11 @@ TEST_P(Strides, MorePixelsThanAPoolHasBlocks) {
     global_avg_pool_forward(ctx(), x, out[5]);
     return out;
   };
+  constexpr std::int64_t kMany = kStrideBlocks + 45;  // a multiple of `few`
+  static_assert(kMany % 3 == 0 && kMany * 16 > kStrideBlocks * kStrideThreads / 32);
   const auto grads = [&](std::int64_t records) { return repeated("g", {3, 5, 5, 33}, records); };
   const auto global = [&](std::int64_t records) { return repeated("global", {3, 33}, records); };
-  const std::vector<Tensor> many = run(repeated("x", few, 1101), grads(1101), global(1101));
+  const std::vector<Tensor> many = run(repeated("x", few, kMany), grads(kMany), global(kMany));
   const std::vector<Tensor> once = run(repeated("x", few, 3), grads(3), global(3));
   for (std::size_t i = 0; i < many.size(); ++i) {
     SCOPED_TRACE(i);
@@ -96,9 +101,9 @@ TEST_P(Strides, MorePixelsThanAPoolHasBlocks) {
   }
 }
 
-// 1056 blocks of 256 threads, four values each where the addresses are aligned, one where they are not; a mask's words likewise.
+// A thread takes four values where the addresses are aligned, one where they are not; a mask's words likewise.
 TEST_P(Strides, MoreElementsThanAMapHasThreads) {
-  constexpr std::int64_t kAligned = 1056 * 256 * 4 + 1003, kUnaligned = 1056 * 256 + 1003;
+  constexpr std::int64_t kThreads = kStrideBlocks * kStrideThreads, kAligned = kThreads * 4 + 1003, kUnaligned = kThreads + 1003;
   PhiloxStream random(22, "x");
   std::vector<float> xs(static_cast<std::size_t>(kAligned));
   for (float& x : xs) x = random.next_float() - 0.5f;

@@ -12,7 +12,9 @@ using ActivationDescriptor =
 /// One flat row: the ops are element by element.
 struct Flat {
   Flat(const Tensor& t, cudnnActivationMode_t mode) {
-    // The last number is a ceiling. The header knows it for the clipped ReLU alone, the documentation for the plain one too.
+    // The last number is a ceiling. The header knows it for the clipped ReLU alone, the documentation for the plain one too. The
+    // largest double is the default of the library's pointwise ReLU: no ceiling, an infinity passes. Infinities are among the
+    // special values that the op tests take to the device.
     check(cudnnSetActivationDescriptor(activation, mode, CUDNN_PROPAGATE_NAN, std::numeric_limits<double>::max()),
           "an activation");
     check(cudnnSetTensor4dDescriptor(tensor, CUDNN_TENSOR_NCHW, type_of(t.dtype()), 1, 1, 1, static_cast<int>(t.elements())),
@@ -22,7 +24,6 @@ struct Flat {
   TensorDescriptor tensor;
 };
 
-/// False: the library does not serve it.
 bool forward(Context& ctx, cudnnActivationMode_t mode, const char* name, const Tensor& x, Tensor& y) {
   if (!fits(x.shape())) return false;
   const Flat flat(x, mode);
@@ -38,16 +39,14 @@ bool forward(Context& ctx, cudnnActivationMode_t mode, const char* name, const T
 
 }  // namespace
 
-void relu_forward(Context& ctx, const Tensor& x, Tensor& y) {
-  if (!forward(ctx, CUDNN_ACTIVATION_RELU, "relu_forward", x, y)) own().relu_forward(ctx, x, y);
+bool relu_forward(Context& ctx, const Tensor& x, Tensor& y) { return forward(ctx, CUDNN_ACTIVATION_RELU, "relu_forward", x, y); }
+
+bool sigmoid_forward(Context& ctx, const Tensor& x, Tensor& y) {
+  return forward(ctx, CUDNN_ACTIVATION_SIGMOID, "sigmoid_forward", x, y);
 }
 
-void sigmoid_forward(Context& ctx, const Tensor& x, Tensor& y) {
-  if (!forward(ctx, CUDNN_ACTIVATION_SIGMOID, "sigmoid_forward", x, y)) own().sigmoid_forward(ctx, x, y);
-}
-
-void sigmoid_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x) {
-  if (!fits(y.shape())) return own().sigmoid_backward(ctx, y, grad_y, grad_x);
+bool sigmoid_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tensor& grad_x) {
+  if (!fits(y.shape())) return false;
   const Flat flat(y, CUDNN_ACTIVATION_SIGMOID);
   const Tensor out = readable(ctx, y), incoming = readable(ctx, grad_y);
   Writable to(ctx, grad_x, Writable::Old::kOverwritten);
@@ -55,8 +54,9 @@ void sigmoid_backward(Context& ctx, const Tensor& y, const Tensor& grad_y, Tenso
   if (!served(cudnnActivationBackward(Handles::of(ctx).dnn, flat.activation, &kOne, flat.tensor, out.data(), flat.tensor,
                                       incoming.data(), flat.tensor, out.data(), &kZero, flat.tensor, to.data()),
               "sigmoid_backward"))
-    return own().sigmoid_backward(ctx, y, grad_y, grad_x);
+    return false;
   to.finish(ctx);
+  return true;
 }
 
 }  // namespace sutura::cudnn

@@ -19,12 +19,9 @@ struct Described {
 
 }  // namespace
 
-void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+bool batch_norm_forward_train(Context& ctx, float eps, float momentum, const Tensor& x, const Tensor& gamma, const Tensor& beta,
                               Tensor& running_mean, Tensor& running_var, Tensor& y, Tensor& mean, Tensor& rstd) {
-  const auto by_us = [&] {
-    own().batch_norm_forward_train(ctx, eps, momentum, x, gamma, beta, running_mean, running_var, y, mean, rstd);
-  };
-  if (!fits(x.shape())) return by_us();
+  if (!fits(x.shape())) return false;
   const Described d(x);
   const Tensor from = readable(ctx, x), scale = readable(ctx, gamma), shift = readable(ctx, beta);
   Writable running_m(ctx, running_mean, Writable::Old::kNeeded), running_v(ctx, running_var, Writable::Old::kNeeded);
@@ -34,14 +31,14 @@ void batch_norm_forward_train(Context& ctx, float eps, float momentum, const Ten
                                                      to.data(), d.channels, scale.data(), shift.data(), momentum,
                                                      running_m.data(), running_v.data(), eps, m.data(), r.data()),
               "batch_norm_forward_train"))
-    return by_us();
+    return false;
   for (Writable* w : {&running_m, &running_v, &to, &m, &r}) w->finish(ctx);
+  return true;
 }
 
-void batch_norm_forward_evaluate(Context& ctx, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+bool batch_norm_forward_evaluate(Context& ctx, float eps, const Tensor& x, const Tensor& gamma, const Tensor& beta,
                                  const Tensor& running_mean, const Tensor& running_var, Tensor& y) {
-  const auto by_us = [&] { own().batch_norm_forward_evaluate(ctx, eps, x, gamma, beta, running_mean, running_var, y); };
-  if (!fits(x.shape())) return by_us();
+  if (!fits(x.shape())) return false;
   const Described d(x);
   const Tensor from = readable(ctx, x), scale = readable(ctx, gamma), shift = readable(ctx, beta);
   const Tensor m = readable(ctx, running_mean), v = readable(ctx, running_var);
@@ -49,14 +46,14 @@ void batch_norm_forward_evaluate(Context& ctx, float eps, const Tensor& x, const
   if (!served(cudnnBatchNormalizationForwardInference(Handles::of(ctx).dnn, kMode, &kOne, &kZero, d.image, from.data(), d.image,
                                                       to.data(), d.channels, scale.data(), shift.data(), m.data(), v.data(), eps),
               "batch_norm_forward_evaluate"))
-    return by_us();
+    return false;
   to.finish(ctx);
+  return true;
 }
 
-void batch_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
+bool batch_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, const Tensor& gamma, const Tensor& mean,
                          const Tensor& rstd, Tensor& grad_x, Tensor& grad_gamma, Tensor& grad_beta) {
-  const auto by_us = [&] { own().batch_norm_backward(ctx, x, grad_y, gamma, mean, rstd, grad_x, grad_gamma, grad_beta); };
-  if (!fits(x.shape())) return by_us();
+  if (!fits(x.shape())) return false;
   const Described d(x);
   const Tensor from = readable(ctx, x), scale = readable(ctx, gamma), m = readable(ctx, mean), r = readable(ctx, rstd);
   // grad_x may be grad_y, which the library does not promise to bear.
@@ -69,8 +66,9 @@ void batch_norm_backward(Context& ctx, const Tensor& x, const Tensor& grad_y, co
                                               d.image, incoming.data(), d.image, to.data(), d.channels, scale.data(),
                                               to_gamma.data(), to_beta.data(), kUnused, m.data(), r.data()),
               "batch_norm_backward"))
-    return by_us();
+    return false;
   for (Writable* w : {&to, &to_gamma, &to_beta}) w->finish(ctx);
+  return true;
 }
 
 }  // namespace sutura::cudnn

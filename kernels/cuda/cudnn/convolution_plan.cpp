@@ -24,7 +24,8 @@ std::vector<Candidate> candidates(std::initializer_list<int> direct, cudnnMathTy
   std::vector<Proposal> proposals(16);
   int count = 0;
   std::vector<Candidate> list;
-  if (served(ask(static_cast<int>(proposals.size()), &count, proposals.data()), "a choice of convolution algorithm")) {
+  if (served(ask(static_cast<int>(proposals.size()), &count, proposals.data()), "a choice of convolution algorithm",
+             "algorithms are tried in Sutura's order")) {
     for (int i = 0; i < count; ++i) {
       const Proposal& p = proposals[static_cast<std::size_t>(i)];
       const bool sums = std::find(direct.begin(), direct.end(), static_cast<int>(p.algo)) != direct.end();
@@ -37,28 +38,39 @@ std::vector<Candidate> candidates(std::initializer_list<int> direct, cudnnMathTy
   return list;
 }
 
-/// The first candidate whose workspace the library will state and Sutura will give.
+/// The first candidate whose workspace the library will state and Sutura will give. Only that the library does not support a
+/// candidate, or calls its arguments wrong, leads to the next one: a plan made in a moment without memory would be kept.
 template <class Workspace>
 void choose(ConvolutionPlan& plan, const std::vector<Candidate>& list, Workspace workspace) {
+  constexpr const char* kWhat = "the workspace of a convolution";
+  cudnnStatus_t wrong = CUDNN_STATUS_SUCCESS;
   for (const Candidate& c : list) {
     check(cudnnSetConvolutionMathType(plan.convolution, c.math), "the precision of a convolution");
     std::size_t bytes = 0;
-    if (workspace(c.algorithm, &bytes) != CUDNN_STATUS_SUCCESS || bytes > kMostWorkspaceBytes) continue;
+    const cudnnStatus_t status = workspace(c.algorithm, &bytes);
+    if (CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_BAD_PARAM) {
+      wrong = status;
+      continue;
+    }
+    if (!served(status, kWhat) || bytes > kMostWorkspaceBytes) continue;
     plan.served = true;
     plan.algorithm = c.algorithm;
     plan.workspace_bytes = bytes;
     return;
   }
+  if (wrong != CUDNN_STATUS_SUCCESS) served(wrong, kWhat);  // says so, now that no other candidate computes it
 }
 
 void choose_forward(cudnnHandle_t h, cudnnMathType_t math, ConvolutionPlan& p) {
   const auto list = candidates<cudnnConvolutionFwdAlgoPerf_t>(
-      {CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM, CUDNN_CONVOLUTION_FWD_ALGO_GEMM}, math,
-      [&](int most, int* count, auto* out) {
+      {CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM,
+       CUDNN_CONVOLUTION_FWD_ALGO_GEMM},
+      math, [&](int most, int* count, auto* out) {
         return cudnnGetConvolutionForwardAlgorithm_v7(h, p.x, p.weight, p.convolution, p.y, most, count, out);
       });
   choose(p, list, [&](int algorithm, std::size_t* bytes) {
-    return cudnnGetConvolutionForwardWorkspaceSize(h, p.x, p.weight, p.convolution, p.y, static_cast<cudnnConvolutionFwdAlgo_t>(algorithm), bytes);
+    return cudnnGetConvolutionForwardWorkspaceSize(h, p.x, p.weight, p.convolution, p.y,
+                                                   static_cast<cudnnConvolutionFwdAlgo_t>(algorithm), bytes);
   });
 }
 
@@ -69,8 +81,8 @@ void choose_backward_data(cudnnHandle_t h, cudnnMathType_t math, ConvolutionPlan
         return cudnnGetConvolutionBackwardDataAlgorithm_v7(h, p.weight, p.y, p.convolution, p.x, most, count, out);
       });
   choose(p, list, [&](int algorithm, std::size_t* bytes) {
-    return cudnnGetConvolutionBackwardDataWorkspaceSize(h, p.weight, p.y, p.convolution, p.x, static_cast<cudnnConvolutionBwdDataAlgo_t>(algorithm),
-                                                        bytes);
+    return cudnnGetConvolutionBackwardDataWorkspaceSize(h, p.weight, p.y, p.convolution, p.x,
+                                                        static_cast<cudnnConvolutionBwdDataAlgo_t>(algorithm), bytes);
   });
 }
 
@@ -85,8 +97,8 @@ void choose_backward_weights(cudnnHandle_t h, cudnnMathType_t math, ConvolutionP
   });
 }
 
-std::unique_ptr<ConvolutionPlan> make_plan(Context& ctx, Direction direction, const Conv2dSpec& s, const Shape& x, const Shape& w, const Shape& y,
-                                           DType type) {
+std::unique_ptr<ConvolutionPlan> make_plan(Context& ctx, Direction direction, const Conv2dSpec& s, const Shape& x, const Shape& w,
+                                           const Shape& y, DType type) {
   auto plan = std::make_unique<ConvolutionPlan>();
   if (!fits(x) || !fits(w) || !fits(y)) return plan;
   const cudnnMathType_t math = math_of(ctx, type);
@@ -95,8 +107,9 @@ std::unique_ptr<ConvolutionPlan> make_plan(Context& ctx, Direction direction, co
   check(cudnnSetFilter4dDescriptor(plan->weight, type_of(type), CUDNN_TENSOR_NHWC, static_cast<int>(w[0]), static_cast<int>(w[3]),
                                    static_cast<int>(w[1]), static_cast<int>(w[2])),
         "the description of a filter");
-  check(cudnnSetConvolution2dDescriptor(plan->convolution, static_cast<int>(s.pad_h), static_cast<int>(s.pad_w), static_cast<int>(s.stride_h),
-                                        static_cast<int>(s.stride_w), 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
+  check(cudnnSetConvolution2dDescriptor(plan->convolution, static_cast<int>(s.pad_h), static_cast<int>(s.pad_w),
+                                        static_cast<int>(s.stride_h), static_cast<int>(s.stride_w), 1, 1, CUDNN_CROSS_CORRELATION,
+                                        CUDNN_DATA_FLOAT),
         "a convolution");
   check(cudnnSetConvolutionMathType(plan->convolution, math), "the precision of a convolution");
   const cudnnHandle_t h = Handles::of(ctx).dnn;
@@ -115,8 +128,17 @@ const ConvolutionPlan& convolution_plan(Context& ctx, Direction direction, const
   const std::array<std::int64_t, 16> key{static_cast<std::int64_t>(direction),
                                          static_cast<std::int64_t>(type),
                                          static_cast<std::int64_t>(ctx.math()),
-                                         x[0], x[1], x[2], x[3], w[0], w[1], w[2],
-                                         s.stride_h, s.stride_w, s.pad_h, s.pad_w};
+                                         x[0],
+                                         x[1],
+                                         x[2],
+                                         x[3],
+                                         w[0],
+                                         w[1],
+                                         w[2],
+                                         s.stride_h,
+                                         s.stride_w,
+                                         s.pad_h,
+                                         s.pad_w};
   auto& plan = Handles::of(ctx).convolutions[key];
   if (plan == nullptr) plan = make_plan(ctx, direction, s, x, w, y, type);
   return *plan;

@@ -25,7 +25,7 @@ struct ConvolutionPlan {
 /// sums the products of the operands themselves (no Winograd or Fourier transform: their rounding is not that of a sum of
 /// products, which the tolerances are derived from), rounds no operand beyond what the context allows, and needs at most
 /// kMostWorkspaceBytes.
-const ConvolutionPlan& convolution_plan(Context& ctx, Direction direction, const Conv2dSpec& spec, const Shape& x, const Shape& weight,
-                                        const Shape& y, DType type);
+const ConvolutionPlan& convolution_plan(Context& ctx, Direction direction, const Conv2dSpec& spec, const Shape& x,
+                                        const Shape& weight, const Shape& y, DType type);
 
 }  // namespace sutura::cudnn

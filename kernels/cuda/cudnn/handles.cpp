@@ -50,11 +50,11 @@ std::string text(cudnnStatus_t status, const char* what) {
   return line;
 }
 
-void tell_once(const char* what, const std::string& line) {
+void tell_once(const char* what, const std::string& line, const char* otherwise) {
   static std::mutex mutex;
   static std::set<std::string> told;
   const std::lock_guard lock(mutex);
-  if (told.insert(what).second) std::cerr << line << "; Sutura's own kernel computes it" << std::endl;
+  if (told.insert(std::string(what) + otherwise).second) std::cerr << line + "; " + otherwise + "\n" << std::flush;
 }
 
 }  // namespace
@@ -74,6 +74,7 @@ Handles::Handles(Stream stream) {
 }
 
 Handles::~Handles() {
+  tally.report();
   cudnnSetStream(dnn, nullptr);  // its stream is about to go
   kept().give({dnn, blas});
 }
@@ -91,7 +92,7 @@ void check(cublasStatus_t status, const char* what) {
               std::string("cuBLAS, ") + what + ": " + cublasLtGetStatusString(status));
 }
 
-bool served(cudnnStatus_t status, const char* what) {
+bool served(cudnnStatus_t status, const char* what, const char* otherwise) {
   switch (status) {
     // "Not supported" because of what is installed is a fault to report, not a shape to leave to another kernel.
     case CUDNN_STATUS_NOT_SUPPORTED_INCOMPATIBLE_CUDA_DRIVER:
@@ -102,7 +103,7 @@ bool served(cudnnStatus_t status, const char* what) {
       // Arguments are looked at before work is queued.
       if (CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED) return false;
       if (CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_BAD_PARAM) {
-        tell_once(what, text(status, what));
+        tell_once(what, text(status, what), otherwise);
         return false;
       }
   }

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "kernels/context.h"
+#include "kernels/cuda/cudnn/tally.h"
 #include "kernels/device_stream.h"
 
 namespace sutura::cudnn {
@@ -27,7 +28,8 @@ struct LibraryHandles {
   cublasLtHandle_t blas = nullptr;
 };
 
-/// The library handles of one stream, and the algorithms chosen on it so far. Choices come from the libraries' heuristics, which
+/// The library handles of one stream, the algorithms chosen on it so far and the account of who computed, which is reported when
+/// the stream goes. Choices come from the libraries' heuristics, which
 /// run on the host, never from timing: a second run on the same machine chooses the same and so has the same bits, and a choice
 /// made while a stream is captured disturbs nothing. Handles of a stream that is gone are kept for the next one: destroying one
 /// waits for the whole device, which spoils what another session's thread is capturing at that moment.
@@ -43,6 +45,7 @@ class Handles final : public StreamAttachment {
   cublasLtHandle_t blas = nullptr;
   std::map<std::array<std::int64_t, 16>, std::unique_ptr<ConvolutionPlan>> convolutions;
   std::map<std::array<std::int64_t, 12>, ProductPlan> products;
+  Tally tally;
 };
 
 /// Workspace that one call may take: room for every algorithm that can be chosen on the shapes of the studies, little beside the
@@ -53,8 +56,9 @@ constexpr std::size_t kMostWorkspaceBytes = std::size_t{256} << 20;
 void check(cudnnStatus_t status, const char* what);
 void check(cublasStatus_t status, const char* what);
 /// False where the library has nothing for these arguments and did nothing: our own kernel computes it then. Where it calls them
-/// wrong, which none is by its documentation, the same, and a line on the error stream the first time. Errors as check().
-bool served(cudnnStatus_t status, const char* what);
+/// wrong, which none is by its documentation, the same, and a line on the error stream the first time, with what follows from it.
+/// Errors as check().
+bool served(cudnnStatus_t status, const char* what, const char* otherwise = "Sutura's own kernel computes it");
 bool served(cublasStatus_t status, const char* what);
 
 /// The table that this module's functions stand in front of.

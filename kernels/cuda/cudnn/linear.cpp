@@ -125,7 +125,7 @@ Matrix stored(const Tensor& t, cublasOperation_t operation) {
 }  // namespace
 
 // y^T [O, N] = W [O, I] x^T [I, N]
-void linear_forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
+bool linear_forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
   const Tensor w = readable_as(ctx, weight, x.dtype());  // [O, I]
   const Matrix a{w.data(), weight.shape()[1], weight.shape()[0], x.dtype(), CUBLAS_OP_T};
   // With a bias, bfloat16 results are kept in float32 until it is added: one rounding, and none of the bias.
@@ -137,29 +137,30 @@ void linear_forward(Context& ctx, const Tensor& x, const Tensor& weight, const T
                   wide ? DType::kFloat32 : y.dtype(),
                   0.0f,
                   bias.defined() ? bias.data() : nullptr};
-  if (!multiply(ctx, p)) return own().linear_forward(ctx, x, weight, bias, y);
+  if (!multiply(ctx, p)) return false;
   if (wide) own().cast(ctx, sums, y);
+  return true;
 }
 
 // grad_x^T [I, N] = W^T [I, O] grad_y^T [O, N]
-void linear_backward_data(Context& ctx, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x) {
+bool linear_backward_data(Context& ctx, const Tensor& grad_y, const Tensor& weight, Tensor& grad_x) {
   const Tensor w = readable_as(ctx, weight, grad_y.dtype());  // [O, I]
   const Matrix a{w.data(), weight.shape()[1], weight.shape()[0], grad_y.dtype(), CUBLAS_OP_N};
   const Product p{a, stored(grad_y, CUBLAS_OP_N), grad_x.data(), grad_x.dtype(), 0.0f, nullptr};
-  if (!multiply(ctx, p)) own().linear_backward_data(ctx, grad_y, weight, grad_x);
+  return multiply(ctx, p);
 }
 
 // grad_W^T [I, O] += x^T [I, N] grad_y [N, O]
-void linear_backward_weights(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight, Tensor& grad_bias) {
-  const auto by_us = [&] { own().linear_backward_weights(ctx, x, grad_y, grad_weight, grad_bias); };
+bool linear_backward_weights(Context& ctx, const Tensor& x, const Tensor& grad_y, Tensor& grad_weight, Tensor& grad_bias) {
   Tensor bias_sums;  // [O]
   if (grad_bias.defined()) {
     bias_sums = channel_sums(ctx, grad_y);
-    if (!bias_sums.defined()) return by_us();
+    if (!bias_sums.defined()) return false;
   }
   const Product p{stored(x, CUBLAS_OP_N), stored(grad_y, CUBLAS_OP_T), grad_weight.data(), DType::kFloat32, 1.0f, nullptr};
-  if (!multiply(ctx, p)) return by_us();
+  if (!multiply(ctx, p)) return false;
   if (grad_bias.defined()) own().add(ctx, grad_bias, bias_sums, grad_bias);
+  return true;
 }
 
 }  // namespace sutura::cudnn

@@ -13,11 +13,25 @@ std::string dotted(std::size_t major, std::size_t minor, std::size_t patch) {
 }
 std::string versions() {
   const std::size_t dnn = cudnnGetVersion(), blas = cublasLtGetVersion();
-  return "cuDNN " + dotted(dnn / 10000, dnn / 100 % 100, dnn % 100) + ", cuBLAS " + dotted(blas / 10000, blas / 100 % 100, blas % 100);
+  return "cuDNN " + dotted(dnn / 10000, dnn / 100 % 100, dnn % 100) + ", cuBLAS " +
+         dotted(blas / 10000, blas / 100 % 100, blas % 100);
 }
 std::string describe() { return native_table->runtime->describe() + ", " + versions(); }
 
 std::unique_ptr<StreamAttachment> attachment(DeviceStream& stream) { return std::make_unique<Handles>(stream.stream()); }
+
+/// An op of the table: through the libraries, or by our own kernel where they do not serve it.
+template <std::size_t kOp, auto kTheirs, auto kOurs>
+struct Front;
+template <std::size_t kOp, class... A, bool (*kTheirs)(Context&, A...), void (*DeviceOps::*kOurs)(Context&, A...)>
+struct Front<kOp, kTheirs, kOurs> {
+  static void compute(Context& ctx, A... arguments) {
+    const bool served = kTheirs(ctx, arguments...);
+    if (!served) (own().*kOurs)(ctx, arguments...);
+    Tally::Calls& calls = Handles::of(ctx).tally[kOp];
+    ++(served ? calls.served : calls.ours);
+  }
+};
 
 const DeviceOps& table(const DeviceOps& native) {
   native_table = &native;
@@ -27,20 +41,9 @@ const DeviceOps& table(const DeviceOps& native) {
   t.runtime = &runtime;
   t.attachment = attachment;
 
-  t.relu_forward = relu_forward;
-  t.sigmoid_forward = sigmoid_forward;
-  t.sigmoid_backward = sigmoid_backward;
-  t.batch_norm_forward_train = batch_norm_forward_train;
-  t.batch_norm_forward_evaluate = batch_norm_forward_evaluate;
-  t.batch_norm_backward = batch_norm_backward;
-  t.avg_pool_forward = avg_pool_forward;
-  t.avg_pool_backward = avg_pool_backward;
-  t.linear_forward = linear_forward;
-  t.linear_backward_data = linear_backward_data;
-  t.linear_backward_weights = linear_backward_weights;
-  t.conv2d_forward = conv2d_forward;
-  t.conv2d_backward_data = conv2d_backward_data;
-  t.conv2d_backward_weights = conv2d_backward_weights;
+#define SUTURA_FRONT(op) t.op = Front<index_of(#op), op, &DeviceOps::op>::compute;
+  SUTURA_CUDNN_OPS(SUTURA_FRONT)
+#undef SUTURA_FRONT
   // What is fused with a product of ours would keep the library's from being used.
   t.linear_forward_fused = nullptr;
   t.conv2d_forward_fused = nullptr;

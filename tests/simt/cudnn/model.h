@@ -2,6 +2,8 @@
 #include <cudnn.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <map>
 #include <string>
 
@@ -13,19 +15,33 @@
 /// which need no GPU for them. What the model cannot show: which shapes a real library serves, and how it rounds.
 namespace sutura::testing::model {
 
-/// What every computing call answers: a success computes, anything else does nothing.
+/// What a call that is refused answers; a success: none is.
 inline cudnnStatus_t answer = CUDNN_STATUS_SUCCESS;
-/// Calls that computed, by function.
-inline std::map<std::string, int> calls;
+/// The only function that is refused; empty: every one that computes or chooses.
+inline std::string refused;
+/// Calls that were not refused, by function, and again by function and the form of it that was asked for ("cublasLtMatmul TN");
+/// and the refused ones.
+inline std::map<std::string, int> calls, refusals;
 
-/// Counts the call, or says that it must not compute.
+/// Counts the call; true: it must do nothing and answer `answer`.
 inline bool refuses(const char* function) {
-  if (answer == CUDNN_STATUS_SUCCESS) ++calls[function];
-  return answer != CUDNN_STATUS_SUCCESS;
+  const bool no = answer != CUDNN_STATUS_SUCCESS && (refused.empty() || refused == function);
+  ++(no ? refusals : calls)[function];
+  return no;
 }
+inline void form(const char* function, const std::string& what) { ++calls[std::string(function) + " " + what]; }
 
 inline void must(bool condition, const char* what) {
   require(condition, Errc::kInternal, std::string("model of the libraries: ") + what);
+}
+/// A call on a handle that is not the model's, or is bound to no stream, is a mistake.
+void must_be_bound(cudnnHandle_t handle);
+/// The memory of a call that was told to need `stated` bytes: it uses what it was given, so that too little or memory of somebody
+/// else's shows.
+inline void use(void* workspace, std::size_t given, std::size_t stated) {
+  must(given >= stated && (stated == 0 || workspace != nullptr), "a workspace that is too small");
+  must(reinterpret_cast<std::uintptr_t>(workspace) % 16 == 0, "a workspace that is not aligned");
+  if (given > 0) std::memset(workspace, 0xa5, given);
 }
 inline void must(cudnnStatus_t status) { must(status == CUDNN_STATUS_SUCCESS, "a descriptor was not readable"); }
 
@@ -59,6 +75,11 @@ struct Described {
            static_cast<std::size_t>(k) * static_cast<std::size_t>(by_h) +
            static_cast<std::size_t>(l) * static_cast<std::size_t>(by_w);
   }
+  void must_be_laid_out_as(const Described& x) const {
+    must(type == x.type && n == x.n && c == x.c && h == x.h && w == x.w && by_n == x.by_n && by_c == x.by_c && by_h == x.by_h &&
+             by_w == x.by_w,
+         "another layout than its operand's");
+  }
   std::size_t elements() const {
     return static_cast<std::size_t>(n) * static_cast<std::size_t>(c) * static_cast<std::size_t>(h) * static_cast<std::size_t>(w);
   }
@@ -75,3 +96,8 @@ struct Described {
 };
 
 }  // namespace sutura::testing::model
+
+/// A handle of the model: the libraries leave the type to themselves.
+struct cudnnContext {
+  cudaStream_t stream = nullptr;
+};

@@ -1,29 +1,32 @@
 // The cudnn module over the model of NVIDIA's libraries: every op test of tests/ops, and what happens where the library refuses.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "kernels/cudnn_module.h"
 #include "kernels/ops/linear/linear.h"
 #include "kernels/ops/relu/relu.h"
 #include "tests/ops/operation.h"
 #include "tests/simt/cudnn/model.h"
+#include "tests/simt/cudnn/module.h"
 
 extern "C" const sutura::CudnnModule* sutura_cudnn_module();
 
-namespace sutura::simt {
-const DeviceOps& table();  // executor.h, which declares CUDA's dim3 and its like a second time
-}
-
 namespace sutura::testing {
-namespace {
 
 const DeviceOps& module_over_the_model() {
   static const DeviceOps& table = sutura_cudnn_module()->table(simt::table());
   return table;
 }
 
+namespace {
+
 class CudnnModuleTest : public ::testing::Test {
  protected:
-  void TearDown() override { model::answer = CUDNN_STATUS_SUCCESS; }
+  void TearDown() override {
+    model::answer = CUDNN_STATUS_SUCCESS;
+    model::refused.clear();
+  }
   /// A ReLU and a product with a bias.
   std::vector<double> values() {
     const Tensor x = ctx_.here(Tensor::from({2, 3}, std::vector<float>{1, -2, 3, -4, 5, -6}));
@@ -55,7 +58,34 @@ TEST_F(CudnnModuleTest, WhatItDoesNotSupportOurKernelsCompute) {
     std::swap(ctx_, fresh);
     EXPECT_EQ(values(), want_) << cudnnGetErrorString(refusal);
     EXPECT_TRUE(model::calls.empty());
+    EXPECT_GT(model::refusals["cudnnActivationForward"], 0);
   }
+}
+
+// One line, where it was asked for, when the stream goes; its counts are those of the calls that the model computed and refused.
+TEST_F(CudnnModuleTest, ReportsWhoComputed) {
+  const auto reported = [&](int served, int ours) {
+    {
+      Context fresh(Backend::kCudnn, module_over_the_model());
+      std::swap(ctx_, fresh);
+      for (int i = 0; i < served; ++i) values();
+      model::answer = CUDNN_STATUS_NOT_SUPPORTED;
+      model::refused = "cudnnActivationForward";
+      for (int i = 0; i < ours; ++i) values();
+      model::answer = CUDNN_STATUS_SUCCESS;
+      std::swap(ctx_, fresh);
+      ::testing::internal::CaptureStderr();
+    }
+    return ::testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(reported(2, 1), "") << "nobody asked";
+  ASSERT_EQ(setenv("SUTURA_CUDNN_REPORT", "1", 1), 0);
+  EXPECT_EQ(reported(2, 1), "cudnn: linear_forward served 3 ours 0, relu_forward served 2 ours 1\n");
+  EXPECT_EQ(reported(0, 1), "cudnn: linear_forward served 1 ours 0, relu_forward served 0 ours 1\n");
+  EXPECT_EQ(reported(0, 0), "") << "no op was asked for";
+  ASSERT_EQ(setenv("SUTURA_CUDNN_REPORT", "0", 1), 0);
+  EXPECT_EQ(reported(1, 0), "");
+  ASSERT_EQ(unsetenv("SUTURA_CUDNN_REPORT"), 0);
 }
 
 TEST_F(CudnnModuleTest, AFailureEndsTheSession) {

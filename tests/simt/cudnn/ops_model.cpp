@@ -1,5 +1,8 @@
 // Everything but products in the model: biases, batch norm, activations, average pooling.
 #include <cmath>
+#include <deque>
+#include <limits>
+#include <mutex>
 #include <vector>
 
 #include "tests/simt/cudnn/model.h"
@@ -15,7 +18,12 @@ const float* f32(const void* p) { return static_cast<const float*>(p); }
 struct Normed {
   Described x;
   double count;
-  Normed(cudnnTensorDescriptor_t xd, cudnnTensorDescriptor_t channels) : x(xd), count(1.0 * x.n * x.h * x.w) {
+  /// `others`: of the tensors that lie as x does.
+  Normed(cudnnBatchNormMode_t mode, cudnnTensorDescriptor_t xd, std::initializer_list<cudnnTensorDescriptor_t> others,
+         cudnnTensorDescriptor_t channels)
+      : x(xd), count(1.0 * x.n * x.h * x.w) {
+    must(mode == CUDNN_BATCHNORM_SPATIAL, "another batch norm");
+    for (const cudnnTensorDescriptor_t other : others) Described(other).must_be_laid_out_as(x);
     const Described c(channels);
     c.must_be_channels_of(x);
     must(c.type == CUDNN_DATA_FLOAT && c.by_c == 1, "statistics that are not float32 [C]");
@@ -48,20 +56,35 @@ struct Pooling {
   }
 };
 
+/// Every handle that was made; they stay where they are.
+std::deque<cudnnContext> handles;
+std::mutex handles_mutex;
+
 }  // namespace
+
+void sutura::testing::model::must_be_bound(cudnnHandle_t handle) {
+  const std::lock_guard lock(handles_mutex);
+  bool made = false;
+  for (const cudnnContext& h : handles) made = made || &h == handle;
+  must(made && handle->stream != nullptr, "a handle that was not made, or has no stream");
+}
 
 extern "C" {
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
-  static int memory = 0;
-  *handle = reinterpret_cast<cudnnHandle_t>(&memory);
+  const std::lock_guard lock(handles_mutex);
+  *handle = &handles.emplace_back();
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnSetStream(cudnnHandle_t, cudaStream_t) { return CUDNN_STATUS_SUCCESS; }
+cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
+  handle->stream = stream;
+  return CUDNN_STATUS_SUCCESS;
+}
 
-cudnnStatus_t cudnnConvolutionBackwardBias(cudnnHandle_t, const void* alpha, cudnnTensorDescriptor_t yd, const void* dy,
+cudnnStatus_t cudnnConvolutionBackwardBias(cudnnHandle_t handle, const void* alpha, cudnnTensorDescriptor_t yd, const void* dy,
                                            const void* beta, cudnnTensorDescriptor_t bd, void* db) {
   if (refuses(__func__)) return answer;
+  must_be_bound(handle);
   const Described of_y(yd), of_b(bd);
   of_b.must_be_channels_of(of_y);
   for (int c = 0; c < of_y.c; ++c) {
@@ -71,9 +94,10 @@ cudnnStatus_t cudnnConvolutionBackwardBias(cudnnHandle_t, const void* alpha, cud
   }
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnAddTensor(cudnnHandle_t, const void* alpha, cudnnTensorDescriptor_t ad, const void* a, const void* beta,
+cudnnStatus_t cudnnAddTensor(cudnnHandle_t handle, const void* alpha, cudnnTensorDescriptor_t ad, const void* a, const void* beta,
                              cudnnTensorDescriptor_t yd, void* y) {
   if (refuses(__func__)) return answer;
+  must_be_bound(handle);
   const Described of_a(ad), of_y(yd);
   of_a.must_be_channels_of(of_y);
   must(of_a.type == of_y.type, "a sum of two types");
@@ -82,27 +106,41 @@ cudnnStatus_t cudnnAddTensor(cudnnHandle_t, const void* alpha, cudnnTensorDescri
   return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t cudnnActivationForward(cudnnHandle_t, cudnnActivationDescriptor_t d, const void* alpha, cudnnTensorDescriptor_t xd,
-                                     const void* x, const void* beta, cudnnTensorDescriptor_t, void* y) {
+cudnnStatus_t cudnnActivationForward(cudnnHandle_t handle, cudnnActivationDescriptor_t d, const void* alpha,
+                                     cudnnTensorDescriptor_t xd, const void* x, const void* beta, cudnnTensorDescriptor_t yd,
+                                     void* y) {
   if (refuses(__func__)) return answer;
+  must_be_bound(handle);
   cudnnActivationMode_t mode{};
   cudnnNanPropagation_t nan{};
   double ceiling = 0.0;
   must(cudnnGetActivationDescriptor(d, &mode, &nan, &ceiling));
   must(nan == CUDNN_PROPAGATE_NAN, "a NaN would be lost");
+  form(__func__, mode == CUDNN_ACTIVATION_RELU ? "relu" : "sigmoid");
+  // Any ceiling but the documented default, which is none, is one.
+  if (ceiling == std::numeric_limits<double>::max()) ceiling = std::numeric_limits<double>::infinity();
   const Described of(xd);
+  Described(yd).must_be_laid_out_as(of);
   for (std::size_t i = 0; i < of.elements(); ++i) {
     const double v = load(x, of.type, i);
-    const double rectified = v > 0.0 ? std::fmin(v, static_cast<float>(ceiling)) : v != v ? v : 0.0;
+    const double rectified = v > 0.0 ? std::fmin(v, ceiling) : v != v ? v : 0.0;
     blend(y, of.type, i, mode == CUDNN_ACTIVATION_RELU ? rectified : 1.0 / (1.0 + std::exp(-v)), alpha, beta);
   }
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnActivationBackward(cudnnHandle_t, cudnnActivationDescriptor_t, const void* alpha, cudnnTensorDescriptor_t yd,
-                                      const void* y, cudnnTensorDescriptor_t, const void* dy, cudnnTensorDescriptor_t,
-                                      const void*, const void* beta, cudnnTensorDescriptor_t, void* dx) {
+cudnnStatus_t cudnnActivationBackward(cudnnHandle_t handle, cudnnActivationDescriptor_t d, const void* alpha,
+                                      cudnnTensorDescriptor_t yd, const void* y, cudnnTensorDescriptor_t dyd, const void* dy,
+                                      cudnnTensorDescriptor_t xd, const void* x, const void* beta, cudnnTensorDescriptor_t dxd,
+                                      void* dx) {
   if (refuses(__func__)) return answer;
+  must_be_bound(handle);
+  cudnnActivationMode_t mode{};
+  cudnnNanPropagation_t nan{};
+  double ceiling = 0.0;
+  must(cudnnGetActivationDescriptor(d, &mode, &nan, &ceiling));
+  must(mode == CUDNN_ACTIVATION_SIGMOID && nan == CUDNN_PROPAGATE_NAN && x != nullptr, "another activation");
   const Described of(yd);
+  for (const cudnnTensorDescriptor_t other : {dyd, xd, dxd}) Described(other).must_be_laid_out_as(of);
   for (std::size_t i = 0; i < of.elements(); ++i) {
     const double v = load(y, of.type, i);
     blend(dx, of.type, i, load(dy, of.type, i) * v * (1.0 - v), alpha, beta);
@@ -110,13 +148,14 @@ cudnnStatus_t cudnnActivationBackward(cudnnHandle_t, cudnnActivationDescriptor_t
   return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t cudnnBatchNormalizationForwardTraining(cudnnHandle_t, cudnnBatchNormMode_t, const void* alpha, const void* beta,
-                                                     cudnnTensorDescriptor_t xd, const void* x, cudnnTensorDescriptor_t, void* y,
-                                                     cudnnTensorDescriptor_t cd, const void* scale, const void* shift,
-                                                     double factor, void* running_mean, void* running_var, double eps, void* mean,
-                                                     void* rstd) {
+cudnnStatus_t cudnnBatchNormalizationForwardTraining(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha,
+                                                     const void* beta, cudnnTensorDescriptor_t xd, const void* x,
+                                                     cudnnTensorDescriptor_t yd, void* y, cudnnTensorDescriptor_t cd,
+                                                     const void* scale, const void* shift, double factor, void* running_mean,
+                                                     void* running_var, double eps, void* mean, void* rstd) {
   if (refuses(__func__)) return answer;
-  const Normed z(xd, cd);
+  must_be_bound(handle);
+  const Normed z(mode, xd, {yd}, cd);
   for (int c = 0; c < z.x.c; ++c) {
     double m = 0.0, squares = 0.0;
     z.x.for_channel(c, [&](std::size_t i) { m += load(x, z.x.type, i) / z.count; });
@@ -132,12 +171,14 @@ cudnnStatus_t cudnnBatchNormalizationForwardTraining(cudnnHandle_t, cudnnBatchNo
   }
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnBatchNormalizationForwardInference(cudnnHandle_t, cudnnBatchNormMode_t, const void* alpha, const void* beta,
-                                                      cudnnTensorDescriptor_t xd, const void* x, cudnnTensorDescriptor_t, void* y,
-                                                      cudnnTensorDescriptor_t cd, const void* scale, const void* shift,
-                                                      const void* mean, const void* variance, double eps) {
+cudnnStatus_t cudnnBatchNormalizationForwardInference(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha,
+                                                      const void* beta, cudnnTensorDescriptor_t xd, const void* x,
+                                                      cudnnTensorDescriptor_t yd, void* y, cudnnTensorDescriptor_t cd,
+                                                      const void* scale, const void* shift, const void* mean,
+                                                      const void* variance, double eps) {
   if (refuses(__func__)) return answer;
-  const Normed z(xd, cd);
+  must_be_bound(handle);
+  const Normed z(mode, xd, {yd}, cd);
   for (int c = 0; c < z.x.c; ++c) {
     const double r = 1.0 / std::sqrt(f32(variance)[c] + eps);
     z.x.for_channel(c, [&](std::size_t i) {
@@ -146,14 +187,16 @@ cudnnStatus_t cudnnBatchNormalizationForwardInference(cudnnHandle_t, cudnnBatchN
   }
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnBatchNormalizationBackward(cudnnHandle_t, cudnnBatchNormMode_t, const void* alpha, const void* beta,
-                                              const void* alpha_param, const void* beta_param, cudnnTensorDescriptor_t xd,
-                                              const void* x, cudnnTensorDescriptor_t, const void* dy, cudnnTensorDescriptor_t,
-                                              void* dx, cudnnTensorDescriptor_t cd, const void* scale, void* dscale, void* dshift,
-                                              double, const void* mean, const void* rstd) {
+cudnnStatus_t cudnnBatchNormalizationBackward(cudnnHandle_t handle, cudnnBatchNormMode_t mode, const void* alpha,
+                                              const void* beta, const void* alpha_param, const void* beta_param,
+                                              cudnnTensorDescriptor_t xd, const void* x, cudnnTensorDescriptor_t dyd,
+                                              const void* dy, cudnnTensorDescriptor_t dxd, void* dx, cudnnTensorDescriptor_t cd,
+                                              const void* scale, void* dscale, void* dshift, double, const void* mean,
+                                              const void* rstd) {
   if (refuses(__func__)) return answer;
+  must_be_bound(handle);
   must(dx != dy, "a gradient over its input, which the library does not promise to bear");
-  const Normed z(xd, cd);
+  const Normed z(mode, xd, {dyd, dxd}, cd);
   for (int c = 0; c < z.x.c; ++c) {
     double sum = 0.0, sum_h = 0.0;
     const auto h = [&](std::size_t i) { return (load(x, z.x.type, i) - f32(mean)[c]) * f32(rstd)[c]; };
@@ -171,9 +214,10 @@ cudnnStatus_t cudnnBatchNormalizationBackward(cudnnHandle_t, cudnnBatchNormMode_
   return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t cudnnPoolingForward(cudnnHandle_t, cudnnPoolingDescriptor_t d, const void* alpha, cudnnTensorDescriptor_t xd,
+cudnnStatus_t cudnnPoolingForward(cudnnHandle_t handle, cudnnPoolingDescriptor_t d, const void* alpha, cudnnTensorDescriptor_t xd,
                                   const void* x, const void* beta, cudnnTensorDescriptor_t yd, void* y) {
   if (refuses(__func__)) return answer;
+  must_be_bound(handle);
   const Pooling pool(d);
   const Described of_x(xd), of_y(yd);
   std::vector<double> sums(of_y.elements());
@@ -181,12 +225,19 @@ cudnnStatus_t cudnnPoolingForward(cudnnHandle_t, cudnnPoolingDescriptor_t d, con
   for (std::size_t o = 0; o < sums.size(); ++o) blend(y, of_y.type, o, sums[o] / (pool.kernel_h * pool.kernel_w), alpha, beta);
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnPoolingBackward(cudnnHandle_t, cudnnPoolingDescriptor_t d, const void* alpha, cudnnTensorDescriptor_t yd,
-                                   const void*, cudnnTensorDescriptor_t, const void* dy, cudnnTensorDescriptor_t xd, const void*,
-                                   const void* beta, cudnnTensorDescriptor_t, void* dx) {
+cudnnStatus_t cudnnPoolingBackward(cudnnHandle_t handle, cudnnPoolingDescriptor_t d, const void* alpha,
+                                   cudnnTensorDescriptor_t yd, const void* y, cudnnTensorDescriptor_t dyd, const void* dy,
+                                   cudnnTensorDescriptor_t xd, const void* x, const void* beta, cudnnTensorDescriptor_t dxd,
+                                   void* dx) {
   if (refuses(__func__)) return answer;
+  must_be_bound(handle);
   const Pooling pool(d);
   const Described of_x(xd), of_y(yd);
+  Described(dyd).must_be_laid_out_as(of_y);
+  Described(dxd).must_be_laid_out_as(of_x);
+  // A mean needs neither, but the library may read them.
+  for (std::size_t i = 0; i < of_y.elements(); ++i) load(y, of_y.type, i);
+  for (std::size_t i = 0; i < of_x.elements(); ++i) must(load(x, of_x.type, i) == 0.0f, "an image that nobody set");
   std::vector<double> sums(of_x.elements());
   pool.for_windows(of_x, of_y, [&](std::size_t i, std::size_t o) { sums[i] += load(dy, of_y.type, o); });
   for (std::size_t i = 0; i < sums.size(); ++i) blend(dx, of_x.type, i, sums[i] / (pool.kernel_h * pool.kernel_w), alpha, beta);

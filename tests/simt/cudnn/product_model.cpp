@@ -2,12 +2,30 @@
 #include <cublasLt.h>
 
 #include <bit>
+#include <deque>
+#include <mutex>
 
 #include "tests/simt/cudnn/model.h"
+
+/// A handle of the model.
+struct cublasLtContext {
+  int unused = 0;
+};
 
 namespace {
 
 using namespace sutura::testing::model;
+
+std::deque<cublasLtContext> handles;
+std::mutex handles_mutex;
+void must_be_made(cublasLtHandle_t handle) {
+  const std::lock_guard lock(handles_mutex);
+  bool made = false;
+  for (const cublasLtContext& h : handles) made = made || &h == handle;
+  must(made, "a handle that was not made");
+}
+
+constexpr std::size_t kWorkspaceBytes = 96;
 
 void readable(cublasStatus_t status) { must(status == CUBLAS_STATUS_SUCCESS, "a description was not readable"); }
 
@@ -44,35 +62,42 @@ struct Matrix {
 extern "C" {
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
-  static int memory = 0;
-  *handle = reinterpret_cast<cublasLtHandle_t>(&memory);
+  const std::lock_guard lock(handles_mutex);
+  *handle = &handles.emplace_back();
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t,
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t,
                                               cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
                                               cublasLtMatmulPreference_t preference, int, cublasLtMatmulHeuristicResult_t* found,
                                               int* count) {
-  if (answer != CUDNN_STATUS_SUCCESS) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (refuses(__func__)) return CUBLAS_STATUS_NOT_SUPPORTED;
+  must_be_made(handle);
   std::uint32_t schemes = 0;
   std::size_t written = 0;
   readable(cublasLtMatmulPreferenceGetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof schemes,
                                                 &written));
   must(schemes == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, "sums of slices in another type, or in place");
   *found = {};
-  found->workspaceSize = 96;
+  found->workspaceSize = kWorkspaceBytes;
   *count = 1;
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const void* alpha, const void* a,
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t d, const void* alpha, const void* a,
                               cublasLtMatrixLayout_t la, const void* b, cublasLtMatrixLayout_t lb, const void* beta,
-                              const void* c, cublasLtMatrixLayout_t, void* out, cublasLtMatrixLayout_t ld,
-                              const cublasLtMatmulAlgo_t*, void*, std::size_t, cudaStream_t) {
+                              const void* c, cublasLtMatrixLayout_t lc, void* out, cublasLtMatrixLayout_t ld,
+                              const cublasLtMatmulAlgo_t* algorithm, void* workspace, std::size_t bytes, cudaStream_t stream) {
   if (refuses(__func__)) return CUBLAS_STATUS_NOT_SUPPORTED;
-  const Matrix of_a(la), of_b(lb), of_d(ld);
+  must_be_made(handle);
+  must(stream != nullptr && algorithm != nullptr, "a product on no stream, or by no algorithm");
+  use(workspace, bytes, kWorkspaceBytes);
+  const Matrix of_a(la), of_b(lb), of_c(lc), of_d(ld);
+  must(of_c.type == of_d.type && of_c.rows == of_d.rows && of_c.columns == of_d.columns && of_c.leading == of_d.leading,
+       "what is added lies otherwise than the result");
   const bool turn_a = attribute<std::int32_t>(d, CUBLASLT_MATMUL_DESC_TRANSA) != CUBLAS_OP_N;
   const bool turn_b = attribute<std::int32_t>(d, CUBLASLT_MATMUL_DESC_TRANSB) != CUBLAS_OP_N;
+  form(__func__, std::string(turn_a ? "T" : "N") + (turn_b ? "T" : "N"));
   const bool tf32 = attribute<std::int32_t>(d, CUBLASLT_MATMUL_DESC_COMPUTE_TYPE) == CUBLAS_COMPUTE_32F_FAST_TF32;
   const bool biased = attribute<std::uint32_t>(d, CUBLASLT_MATMUL_DESC_EPILOGUE) == CUBLASLT_EPILOGUE_BIAS;
   const auto* bias = attribute<const float*>(d, CUBLASLT_MATMUL_DESC_BIAS_POINTER);
