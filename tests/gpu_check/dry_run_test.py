@@ -106,6 +106,15 @@ class DryRun(unittest.TestCase):
         self.assertIn("| guard | 1 measured, 0 s |", text)
         self.assertIn("- tail.x: planted failure", text)
 
+    @unittest.skipIf(HAS_GPU, "needs a machine without a GPU")
+    def test_a_backend_that_is_lacking_is_told_from_other_failures(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            for file in study.files(folder, {"hospital": "cudnn", "server": "reference"}):
+                done = subprocess.run([BIN / "sutura", "simulate", file, "--quiet", "--output", folder / file.stem], stderr=subprocess.PIPE, text=True, check=False)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn(f"the cudnn {study.UNUSABLE}", done.stderr)
+
     @unittest.skipIf(HAS_GPU or not (BIN / "sutura-gpu-bench").exists(), "needs a build with CUDA on a machine without a GPU")
     def test_without_a_gpu_one_line_says_so(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -97,6 +97,11 @@ class Reports(unittest.TestCase):
         self.assertIn("1 of 2 sessions", report.idle_sessions()[0])
 
 
+    def test_the_module_says_it_in_these_words(self):
+        sources = (SOURCE / "kernels" / "cuda" / "cudnn").glob("handles.*")
+        self.assertTrue(any(cudnn_report.REFUSED in path.read_text(encoding="utf-8") for path in sources))
+
+
 class Study(Planted):
     def run_study(self, planted="", library=SERVED, tests="echo '[  PASSED  ] 5 tests.'", **more):
         self.program("bin/sutura", STUDY.replace("PLANTED", planted).replace("LIBRARY", library))
@@ -163,6 +168,10 @@ class Study(Planted):
         part = self.part(check, "study", check.study, seconds=0.2)
         self.assertRegex(part.note(), "^FAILED: a run on the CPU failed.*; not measured in full: no time, 0 s$")
         self.assertLess(part.seconds, 2)
+        self.program("half", "echo '{\"key\": \"a\", \"value\": 1}'; printf '{\"key\": \"b\", \"va'; exec sleep 5\n")
+        check = self.check(minutes=0.3 / 60)
+        part = self.part(check, "guard", check.measure, [[self.folder / "half"]] * 2)
+        self.assertEqual((part.note(), sorted(check.measured)), ("FAILED: half: stopped, its time was over; not measured in full: no time, 0 s", ["a"]))
         self.program("late", "touch \"$0.begun\"\n")
         check = self.check(minutes=0)
         part = self.part(check, "guard", check.measure, [[self.folder / "late"]])
