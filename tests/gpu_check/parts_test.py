@@ -32,7 +32,7 @@ UNUSABLE = "error: the cudnn backend cannot be used here: libcudnn.so.9: cannot 
 SERVED = "cudnn: conv2d_forward served 12 ours 0, relu_forward served 4 ours 1"
 # `sutura simulate FILE --quiet --output FOLDER`: a run as every backend would have it, but for what is planted after `reason`.
 STUDY = '''#!/usr/bin/env python3
-import json, pathlib, re, sys
+import json, os, pathlib, re, sys
 with open(pathlib.Path(__file__).parent / "begun", "a") as begun: begun.write("x")
 text, out = pathlib.Path(sys.argv[2]).read_text(), pathlib.Path(sys.argv[5])
 backend = {p: re.search(p + r": {backend: (\\w+)", text)[1] for p in ("hospital", "server")}
@@ -44,7 +44,7 @@ for party, kind in {"hospital_a": "hospital", "hospital_b": "hospital", "server"
     (out / party / "summary.json").write_text(json.dumps({"backend": backend[kind] + ", f32, GPU"}))
 (out / "summary.json").write_text(json.dumps(summary))
 (out / "metrics.jsonl").write_text(json.dumps({"train_loss": 0.6, "validation": {"loss": 0.5}, "records": 341, "epsilon": 0.0, "bytes_up": 4172}))
-if backend["hospital"] == "cudnn": print(library, file=sys.stderr)
+if backend["hospital"] == "cudnn" and os.environ["SUTURA_CUDNN_REPORT"] == "1": print(library, file=sys.stderr)
 '''
 
 
@@ -243,6 +243,19 @@ class Tails(Planted):
 
 
 class Whole(Planted):
+    def test_cudnn_is_tested_where_its_program_starts(self):
+        self.program("sutura-gpu-bench", "exit 0\n")
+        for program in ("device_ops_test", "parity_test"):
+            self.program(program, f'echo "{SERVED}" >&2\necho "[  PASSED  ] 1 tests."\n')
+        for status, tests in ((2, "12 tests passed; the libraries served 72 of 72 calls"), (127, "6 tests passed,")):
+            self.program("sutura-gpu-libraries", f"exit {status}\n")
+            check = self.check()
+            check.arguments.quick, check.arguments.study = False, None
+            with unittest.mock.patch.object(check, "torch", lambda: None), unittest.mock.patch.object(check, "sanitize"), \
+                    contextlib.redirect_stdout(io.StringIO()):
+                check.all_parts()
+            self.assertRegex(check.parts["tests"].note(), f"^{tests}")
+
     def test_a_table_is_written_whatever_ended_the_measurement(self):
         def interrupted(check):
             check.part("tests", lambda name, part: part.served.update({"conv2d_forward": (3, 1)}) or "8 tests passed")
