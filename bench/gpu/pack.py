@@ -62,9 +62,12 @@ def start(programs, program, folder):
     if programs.is_dir():
         return [programs / "bin" / program], {}
     with tarfile.open(programs) as archive:
-        archive.extractall(folder)
+        # Nothing of the file may lie outside of the folder, where Python knows how to see to that (3.12, and later 3.9 to 3.11).
+        archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     lib = folder / "lib"
-    loader = next(lib.glob("ld-linux*"))
+    loader = next(lib.glob("ld-linux*"), None)
+    if loader is None:
+        raise ValueError(f"{programs.name} was not made by --pack")
     # A program that is started through its loader cannot find its own path: it is told where the module lies, and does not start
     # itself again to change how OpenMP waits.
     return ([loader, "--library-path", ":".join([str(lib), *machine_folders()]), folder / "bin" / program],

@@ -3,8 +3,11 @@ import json
 import math
 import os
 import pathlib
+import tempfile
 
 import biopsies
+import cudnn_report
+import pack
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 STUDIES = ("devices", "devices_guarded")
@@ -16,6 +19,7 @@ PARTIES = {"hospital_a": "hospital", "hospital_b": "hospital", "server": "server
 # enlarge it: 33 steps add up to 33 * 6e-6 = 2e-4. Between the CPU's two backends, and under the host SIMT executor, 1e-7 was seen;
 # products with 10 fraction bits (tf32, which nobody asked for here) differ by 1e-3 each.
 TOLERANCE = 2e-4
+UNUSABLE = "backend cannot be used here"  # how every program of ours says that a machine lacks what a backend needs
 
 
 def files(folder, compute):
@@ -67,3 +71,49 @@ def differences(cpu, device, compute):
     elif difference == math.inf:  # noise differs from run to run, and losses with it
         found.append("losses are missing or not finite")
     return found
+
+
+def simulate(run, start, folder, compute):
+    """{study: (what its run says, None where it failed; its output)}, of both studies with parties on `compute`. run(command, limit,
+    environment) is (exit status, output)."""
+    command, environment = start
+    folder.mkdir()
+    runs = {}
+    for file in files(folder, compute):
+        out = folder / file.stem
+        status, output = run([*command, "simulate", file, "--quiet", "--output", out], 90, environment)
+        runs[file.stem] = (read(out) if status == 0 else None, output)
+        if status != 0:  # the other one will hardly do better, and the machine is lent by the minute
+            runs.update({name: (None, output) for name in STUDIES if name not in runs})
+            break
+    return runs
+
+
+def compare(part, run, programs, program, clients, lacking):
+    """Runs the studies on the CPU and with a client on each of `clients` and the server on native. The part gets what differs, and what
+    went wrong otherwise; a backend in `lacking` may be one that this machine cannot use. Yields (client, the largest difference of a
+    loss, relative) as they are measured."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        start = pack.start(programs, program, folder / "programs")
+        on_cpu = simulate(run, start, folder / "cpu", {"hospital": "reference", "server": "reference"})
+        if any(done is None for done, _ in on_cpu.values()):
+            part.faults.append("a run on the CPU failed: there is nothing to compare with")
+            return
+        for client in clients:
+            compute = {"hospital": client, "server": "native"}
+            runs = simulate(run, start, folder / client, compute)
+            unusable = [line for _, output in runs.values() for line in output.splitlines() if UNUSABLE in line]
+            if client in lacking and unusable:
+                part.remarks.append(f"client on {client} not measured: {unusable[0].removeprefix('error: ')}")
+                continue
+            for key, (done, output) in runs.items():
+                where = f"client on {client}: {key}"
+                if done is None:
+                    part.faults.append(f"{where}: a run failed")
+                    continue
+                part.differences += [f"{where}: {d}" for d in differences(on_cpu[key][0], done, compute)]
+                if client == "cudnn":
+                    part.library(where, output, cudnn_report.Report.idle_sessions)
+            if runs["devices"][0] is not None:
+                yield client, loss_difference(on_cpu["devices"][0], runs["devices"][0])

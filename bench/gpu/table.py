@@ -76,18 +76,24 @@ def guard_limit(values):
 
 
 def study(result):
-    """The part's own words, once the run with the client on cudnn was measured."""
-    text = result["parts"].get("study", "")
+    """The part's own words, once the run with the client on cudnn was measured. Only what was found to differ is an answer: a run that
+    failed, or a file that is missing, is none."""
+    text = result["parts"].get("study", "not measured")
+    if "study" in result["differences"]:
+        return "not as predicted: " + "; ".join(result["differences"]["study"])
     if text.startswith("FAILED"):
-        return f"not as predicted: {text}"
+        return f"not measured: {text}"
     measured = result["measured"].get("study.cudnn_native.loss_difference", {}).get("value") is not None
-    return f"as predicted: {text}" if measured else "not measured"
+    return f"as predicted: {text}" if measured and not text.startswith("not measured") else "not measured"
 
 
 def op_tests(result):
     texts = [result["parts"].get(part, "not measured") for part in ("tests", "memcheck")]
+    found = [d for part in ("tests", "memcheck") for d in result["differences"].get(part, [])]
+    if found:
+        return "not as predicted: " + "; ".join(found)
     if any(t.startswith("FAILED") for t in texts):
-        return "not as predicted: " + "; ".join(texts)
+        return "not measured: " + "; ".join(texts)
     return "as predicted: " + "; ".join(texts) if all(" passed" in t for t in texts) else "not measured"
 
 
@@ -103,6 +109,10 @@ def markdown(result):
     for key, value in values.items():
         if not key.startswith("conv."):
             lines.append(f"| {key} | {ms(value) if result['measured'][key]['unit'] == 's' else f'{value:.4g} ' + result['measured'][key]['unit']} |")
+    if result["cudnn"]:
+        lines += ["", "## Calls of the cudnn backend", "", "Where the library has nothing for an operation, our kernel computes it.", "",
+                  "| part | function | by the library | by ours |", "| --- | --- | --- | --- |"]
+        lines += [f"| {part} | {name} | {served} | {ours} |" for part, calls in result["cudnn"].items() for name, (served, ours) in calls.items()]
     rows = convolutions(values)
     if rows:
         lines += ["", "## Convolutions (bf16): cuDNN's best deterministic algorithm / ours", "", "| convolution | ours | cuDNN | ratio |", "| --- | --- | --- | --- |"]

@@ -81,7 +81,7 @@ class DryRun(unittest.TestCase):
             if "unit" in entry:
                 self.assertIsNone(entry["value"], f"{key}: a figure without a GPU")
         self.assertEqual(text.count("| not measured |"), 14)
-        self.assertRegex(result["parts"]["study"], "^client on native, server on native: losses within .*; [1-9][0-9]* tests that the guard's bytes")
+        self.assertRegex(result["parts"]["study"], "^client on native, server on native: losses within .*; [1-9][0-9]* tests passed that the guard's bytes")
 
     def test_a_study_that_learns_otherwise_on_a_device_fails(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -91,7 +91,7 @@ class DryRun(unittest.TestCase):
             program(folder, "device_ops_test", "exit 1\n")
             done = gpu_check("--simt", "--programs", folder, "--study", folder, "--out", folder)
         self.assertEqual(done.returncode, 1, done.stdout)
-        self.assertRegex(done.stdout, "study: FAILED: client on native: devices: losses differ by .*; a test of released rows failed")
+        self.assertRegex(done.stdout, "study: FAILED: client on native: devices: losses differ by .*; device_ops_test .*ReleasedRows.*: exit status 1")
 
     def test_a_part_that_fails_is_reported_and_the_others_go_on(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -101,10 +101,19 @@ class DryRun(unittest.TestCase):
             done = gpu_check("--simt", "--programs", folder, "--study", __file__, "--out", folder)  # which is no file of --pack
             text = (pathlib.Path(folder) / "gpu_planted.md").read_text(encoding="utf-8")
         self.assertEqual(done.returncode, 1, done.stdout)
-        self.assertIn("| tails | FAILED: 0 measured, 1 failed", text)
-        self.assertIn(f"| study | FAILED: {__file__}: ReadError", text)
-        self.assertIn("| guard | 1 measured, 0 failed", text)
+        self.assertIn("| tails | FAILED: 1 failed; 0 measured", text)
+        self.assertIn("| study | FAILED: ReadError: file could not be opened", text)
+        self.assertIn("| guard | 1 measured, 0 s |", text)
         self.assertIn("- tail.x: planted failure", text)
+
+    @unittest.skipIf(HAS_GPU, "needs a machine without a GPU")
+    def test_a_backend_that_is_lacking_is_told_from_other_failures(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            for file in study.files(folder, {"hospital": "cudnn", "server": "reference"}):
+                done = subprocess.run([BIN / "sutura", "simulate", file, "--quiet", "--output", folder / file.stem], stderr=subprocess.PIPE, text=True, check=False)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn(f"the cudnn {study.UNUSABLE}", done.stderr)
 
     @unittest.skipIf(HAS_GPU or not (BIN / "sutura-gpu-bench").exists(), "needs a build with CUDA on a machine without a GPU")
     def test_without_a_gpu_one_line_says_so(self):
@@ -125,9 +134,9 @@ class DryRun(unittest.TestCase):
             done = gpu_check("--programs", folder, "--out", folder, PATH=folder + ":" + os.environ["PATH"])
             text = (pathlib.Path(folder) / "gpu_planted.md").read_text(encoding="utf-8")
         self.assertEqual(done.returncode, 1, done.stdout)
-        self.assertIn("| tests | 8 tests passed", text)
+        self.assertIn("| tests | 24 tests passed", text)
         self.assertIn("| memcheck | 16 tests passed", text)
-        self.assertIn("| racecheck | FAILED: 0 tests passed", text)
+        self.assertIn("| racecheck | FAILED: device_ops_test *native_f32:*native_bf16:-*simt*:*arge*: no test passed; 0 tests passed", text)
 
     def test_a_dry_run_does_not_write_into_the_results(self):
         self.assertEqual(gpu_check("--simt", "--programs", BIN).returncode, 2)
@@ -173,15 +182,19 @@ class Differences(unittest.TestCase):
 
 
 class Table(unittest.TestCase):
-    def test_the_study_and_the_op_tests_are_answered_from_their_parts(self):
-        measured = {"study.cudnn_native.loss_difference": {"value": 1e-6}}
-        self.assertEqual(table.study({"parts": {"study": "all agree"}, "measured": measured}), "as predicted: all agree")
-        self.assertEqual(table.study({"parts": {"study": "FAILED: x"}, "measured": measured}), "not as predicted: FAILED: x")
-        self.assertEqual(table.study({"parts": {"study": "all agree"}, "measured": {}}), "not measured")
-        ops = lambda tests, memcheck: table.op_tests({"parts": {"tests": tests, "memcheck": memcheck}})
+    def test_the_study_and_the_op_tests_are_answered_from_differences_alone(self):
+        result = lambda parts, differences=(), value=1e-6: {"parts": parts, "differences": {k: ["x"] for k in differences},
+                                                            "measured": {"study.cudnn_native.loss_difference": {"value": value}}}
+        self.assertEqual(table.study(result({"study": "all agree"})), "as predicted: all agree")
+        self.assertEqual(table.study(result({"study": "FAILED: x; y"}, ["study"])), "not as predicted: x")
+        self.assertEqual(table.study(result({"study": "FAILED: no file"})), "not measured: FAILED: no file")
+        self.assertEqual(table.study(result({"study": "not measured in full: no time"})), "not measured")
+        self.assertEqual(table.study(result({"study": "all agree"}, value=None)), "not measured")
+        ops = lambda tests, memcheck, *differences: table.op_tests(result({"tests": tests, "memcheck": memcheck}, differences))
         self.assertEqual(ops("8 tests passed", "16 tests passed"), "as predicted: 8 tests passed; 16 tests passed")
         self.assertEqual(ops("8 tests passed", "not measured: x"), "not measured")
-        self.assertIn("not as predicted", ops("FAILED: 8 tests passed", "not measured: x"))
+        self.assertEqual(ops("8 tests passed", "FAILED: x", "memcheck"), "not as predicted: x")
+        self.assertEqual(ops("FAILED: stopped; 8 tests passed", "not measured: x"), "not measured: FAILED: stopped; 8 tests passed; not measured: x")
 
     def answers(self, **values):
         return {p.text: p.answer() for p in table.predictions(values)}
