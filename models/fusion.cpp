@@ -68,7 +68,8 @@ Tensor forward_mlp(Context& ctx, const LayerRow& row, const LayerRun& run, Tenso
   return y;
 }
 
-Tensor backward_mlp(Context& ctx, const LayerRow& row, const LayerRun& run, std::span<Saved> saved, const Tensor& grad_y, InputGrad want) {
+Tensor backward_mlp(Context& ctx, const LayerRow& row, const LayerRun& run, std::span<Saved> saved, const Tensor& grad_y,
+                    InputGrad want) {
   Mlp mlp(row, run);
   const Tensor& x = saved[run.begin].tensors.at(0);
   std::vector<Tensor> hidden;
@@ -106,8 +107,8 @@ std::vector<LayerRun> plan_runs(std::span<const Layer* const> layers) {
 
 std::size_t head_begin(std::span<const Layer* const> layers) {
   const std::size_t n = layers.size();
-  const bool found = n >= 2 && as<GlobalAvgPool>(layers[n - 2]) != nullptr &&
-                     is_linear(layers[n - 1], kHeadMostChannels, kHeadMostClasses);
+  const bool found =
+      n >= 2 && as<GlobalAvgPool>(layers[n - 2]) != nullptr && is_linear(layers[n - 1], kHeadMostChannels, kHeadMostClasses);
   return found ? n - 2 : n;
 }
 
@@ -125,12 +126,13 @@ Tensor forward_row(Context& ctx, const LayerRow& row, Tensor x, std::span<Saved>
     switch (r.kind) {
       case RunKind::kMlp: x = forward_mlp(ctx, row, r, std::move(x), saved, pass); break;
       case RunKind::kProductRelu:
-        x = keep(as<ProductLayer>(&first)->forward_fused(ctx, params, std::move(x), saved[r.begin], pass, Activation::kRelu, nullptr),
-                 saved[r.begin + 1], pass);
+        x = keep(
+            as<ProductLayer>(&first)->forward_fused(ctx, params, std::move(x), saved[r.begin], pass, Activation::kRelu, nullptr),
+            saved[r.begin + 1], pass);
         break;
       case RunKind::kNormRelu:
-        x = keep(as<NormLayer>(&first)->forward_fused(ctx, params, std::move(x), saved[r.begin], pass, {nullptr, Activation::kRelu},
-                                                      partials),
+        x = keep(as<NormLayer>(&first)->forward_fused(ctx, params, std::move(x), saved[r.begin], pass,
+                                                      {nullptr, Activation::kRelu}, partials),
                  saved[r.begin + 1], pass);
         break;
       case RunKind::kLayer:

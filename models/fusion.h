@@ -40,7 +40,8 @@ Fusion fusion_for(const Context& ctx, Fusion wanted);
 /// becomes what the layers alone would leave, so backward may run either way; the result may be borrowed from it. Where a batch
 /// norm follows a convolution in training, the convolution's kernel takes its statistics.
 /// Numbers: what is fused keeps float32 between its parts, where layers of their own round to the type of activations.
-Tensor forward_row(Context& ctx, const LayerRow& row, Tensor x, std::span<Saved> saved, const Pass& pass, const NormTail& tail = {});
+Tensor forward_row(Context& ctx, const LayerRow& row, Tensor x, std::span<Saved> saved, const Pass& pass,
+                   const NormTail& tail = {});
 
 /// The way back, and through `tail` before it. Consumes `saved`. As Layer::backward, may overwrite grad_y.
 Tensor backward_row(Context& ctx, const LayerRow& row, std::span<Saved> saved, Tensor grad_y, InputGrad want,

@@ -27,9 +27,9 @@ struct Pass {
   Mode mode = Mode::kTrain;
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
-  std::uint32_t lane = 0;         ///< index of the client within the step
-  std::uint32_t micro_batch = 0;  ///< index of the micro-batch of that client
-  DrawWords* draws = nullptr;     ///< on a device: whose words random draws begin with; nullptr: each draw copies its own there
+  std::uint32_t lane = 0;          ///< index of the client within the step
+  std::uint32_t micro_batch = 0;   ///< index of the micro-batch of that client
+  DrawWords* draws = nullptr;      ///< on a device: whose words random draws begin with; nullptr: each draw copies its own there
   Fusion fusion = Fusion::kOn;     ///< of no effect on a CPU: its layers always run one by one
   Head head = Head::kWithNetwork;  ///< kWithLoss only where Network::joins_loss() says so
 };
@@ -59,9 +59,9 @@ struct ParamView {
 /// What backward needs from forward. Lives outside the layer, so layers are const and one tail serves many clients.
 struct Saved {
   std::vector<Tensor> tensors;
-  std::vector<Saved> children;      ///< one per nested layer
-  Fusion fusion = Fusion::kOff;     ///< how forward ran the nested layers
-  Head head = Head::kWithNetwork;   ///< kWithLoss: forward stopped before the head, and backward begins there
+  std::vector<Saved> children;     ///< one per nested layer
+  Fusion fusion = Fusion::kOff;    ///< how forward ran the nested layers
+  Head head = Head::kWithNetwork;  ///< kWithLoss: forward stopped before the head, and backward begins there
 };
 
 /// A pure function of (parameters, x). Public functions check, the do_ functions compute.

@@ -18,8 +18,7 @@ bool kept_in(const Saved& saved, const Tensor& t) {
 
 Network& Network::add(const std::string& name, LayerPtr layer) {
   const auto names = layer_names();
-  require(std::find(names.begin(), names.end(), name) == names.end(), Errc::kInvalidArgument,
-          "two layers are called " + name);
+  require(std::find(names.begin(), names.end(), name) == names.end(), Errc::kInvalidArgument, "two layers are called " + name);
   layer->set_name(name);
   layers_.push_back(std::move(layer));
   return *this;
@@ -151,8 +150,7 @@ std::vector<Network> Network::cut_after(const std::vector<std::string>& cuts) &&
   for (const std::string& n : names) known += (known.empty() ? "" : ", ") + n;
   require(next == cuts.size(), Errc::kConfig,
           "cannot cut after '" + (next < cuts.size() ? cuts[next] : "") + "': the layers in order are " + known);
-  for (const Network& s : segments)
-    require(s.size() > 0, Errc::kConfig, "a cut after the last layer leaves an empty segment");
+  for (const Network& s : segments) require(s.size() > 0, Errc::kConfig, "a cut after the last layer leaves an empty segment");
   layers_.clear();
   return segments;
 }

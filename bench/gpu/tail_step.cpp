@@ -26,7 +26,8 @@ TailStep::TailStep(Context& ctx, const Tail& tail, Fusion fusion)
   for (int i = 0; i < kSets; ++i) {
     inputs_.push_back(random_tensor(ctx, parts[0].output_shape(picture), ctx.compute(), 31 + static_cast<std::uint64_t>(i)));
     Tensor labels({tail.batch}, DType::kInt32);
-    for (std::int64_t n = 0; n < tail.batch; ++n) labels.as<std::int32_t>()[static_cast<std::size_t>(n)] = static_cast<std::int32_t>((n + i) % 2);
+    for (std::int64_t n = 0; n < tail.batch; ++n)
+      labels.as<std::int32_t>()[static_cast<std::size_t>(n)] = static_cast<std::int32_t>((n + i) % 2);
     labels_.push_back(ctx.here(std::move(labels)));
   }
 }
@@ -68,10 +69,11 @@ void measure_tails(Report& report) {
           Context ctx(backend, 1, DType::kBfloat16);
           TailStep step(ctx, tail, backend == Backend::kCudnn ? Fusion::kOff : Fusion::kOn);
           const Work prepare = [&](int) { step.prepare(); }, run = [&](int set) { step.run(set); };
-          const double seconds = graph ? step_graph_seconds(ctx, effort, prepare, run) : queued_seconds(ctx, effort, [&](int set) {
-            prepare(set);
-            run(set);
-          });
+          const double seconds =
+              graph ? step_graph_seconds(ctx, effort, prepare, run) : queued_seconds(ctx, effort, [&](int set) {
+                prepare(set);
+                run(set);
+              });
           step.loss();  // a step that computed nonsense is no measurement
           return seconds;
         });

@@ -18,7 +18,7 @@
 /// `name` is a reference to the block's array T[count].
 #define SUTURA_SHARED(T, name, count) __shared__ T name[count]
 /// `name` points to the launch's dynamic shared memory, 128-byte aligned.
-#define SUTURA_DYNAMIC_SHARED(T, name)                               \
+#define SUTURA_DYNAMIC_SHARED(T, name)                              \
   extern __shared__ __align__(128) unsigned char sutura_dynamic_[]; \
   T* name = reinterpret_cast<T*>(sutura_dynamic_)
 #define SUTURA_UNROLL _Pragma("unroll")
@@ -190,7 +190,8 @@ extern constinit thread_local Position here;
 void* shared_storage(std::size_t bytes, std::size_t alignment);  ///< the block's next static array, the same for all threads
 void* dynamic_shared();
 template <class T, std::size_t kCount>
-T (&shared_array())[kCount] {
+T (&shared_array())
+[kCount] {
   return *static_cast<T(*)[kCount]>(shared_storage(sizeof(T) * kCount, alignof(T)));
 }
 

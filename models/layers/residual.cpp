@@ -116,7 +116,8 @@ Tensor Residual::forward_fused(Context& ctx, const ParamView& params, Tensor x, 
   const Tensor s = shortcut_.empty() ? Tensor::borrow(x)
                                      : forward_row(ctx, row(shortcut_, main_params_, params), Tensor::borrow(x),
                                                    children.subspan(main_.size(), shortcut_.size()), pass);
-  Tensor y = forward_row(ctx, row(main_, 0, params), Tensor::borrow(x), children.first(main_.size()), pass, {&s, Activation::kRelu});
+  Tensor y =
+      forward_row(ctx, row(main_, 0, params), Tensor::borrow(x), children.first(main_.size()), pass, {&s, Activation::kRelu});
   if (pass.mode == Mode::kEvaluate) {
     saved.children.clear();
     return y;

@@ -222,8 +222,9 @@ void Executor::loss_and_gradient(int node, Work& w) {
   const Wiring& wiring = setup_.plan.wiring[static_cast<std::size_t>(node)];
   if (head_joins_loss(wiring.inputs[0], w)) return head_and_loss(node, w);
   const Tensor& made = input(wiring.inputs[0], wiring.routes[0], slots);
-  const Tensor outputs = made.dtype() == DType::kFloat32 ? Tensor::borrow(made) : cast(ctx_, made, DType::kFloat32);  // [n, outputs]
-  const Tensor& labels = input(wiring.labels, wiring.label_route, slots);                                // [n]
+  const Tensor outputs =
+      made.dtype() == DType::kFloat32 ? Tensor::borrow(made) : cast(ctx_, made, DType::kFloat32);  // [n, outputs]
+  const Tensor& labels = input(wiring.labels, wiring.label_route, slots);                          // [n]
   const double scale = 1.0 / static_cast<double>(w.step().records);
   Tensor grad = ctx_.tensor(outputs.shape());
   if (ctx_.on_device()) {

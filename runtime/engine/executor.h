@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "kernels/ops/release_rows/release_rows.h"
 #include "models/losses/loss.h"
 #include "models/optimizers/optimizer.h"
 #include "runtime/data/dataset.h"
@@ -16,7 +17,6 @@
 #include "runtime/engine/running_mean.h"
 #include "runtime/engine/steps.h"
 #include "runtime/engine/wire_values.h"
-#include "kernels/ops/release_rows/release_rows.h"
 #include "runtime/privacy/guard.h"
 #include "runtime/topology/plan.h"
 #include "transport/channel.h"
@@ -56,7 +56,7 @@ struct Scores {
 
 /// What a step that has ended left at this party.
 struct StepResult {
-  double loss = 0.0;  ///< mean over the step's records, summed over this party's parts; 0 where the loss is elsewhere
+  double loss = 0.0;              ///< mean over the step's records, summed over this party's parts; 0 where the loss is elsewhere
   std::int64_t records = 0;       ///< of the parts that ran here
   std::int64_t index = -1;        ///< Step::index of the step that ended; -1: none did (training.stale: the first ones)
   std::int64_t step_records = 0;  ///< Step::records of that step: what `loss` was divided by
@@ -67,7 +67,18 @@ struct StepResult {
 enum class Recording { kOn, kOff };
 
 /// Where between steps parties exchange messages.
-enum class Between { kRoundStart, kTurnStart, kTurnEnd, kSpread, kAverageIn, kAverageOut, kFigure, kReport, kDelivery, kAdmission };
+enum class Between {
+  kRoundStart,
+  kTurnStart,
+  kTurnEnd,
+  kSpread,
+  kAverageIn,
+  kAverageOut,
+  kFigure,
+  kReport,
+  kDelivery,
+  kAdmission
+};
 
 /// Everything a party needs to run programs.
 struct PartySetup {
@@ -76,10 +87,10 @@ struct PartySetup {
   const Segments& segments;
   StepPlanner& planner;
   Instance self;
-  const SiteData* data = nullptr;              ///< data holders
-  Guard* guard = nullptr;                      ///< parties that release guarded rows
-  RowSettings rows{};                          ///< of the study's guard, where it has one: decoding needs no key
-  std::int64_t classes = 0;                    ///< 0: regression
+  const SiteData* data = nullptr;  ///< data holders
+  Guard* guard = nullptr;          ///< parties that release guarded rows
+  RowSettings rows{};              ///< of the study's guard, where it has one: decoding needs no key
+  std::int64_t classes = 0;        ///< 0: regression
   std::function<Channel*(int party, int lane)> peer;
   /// Longest wait for one message of a lane, at the party that serves all lanes: a silent site is dropped and the others go
   /// on. Everybody else waits as long as the link says that the peer lives.
@@ -271,16 +282,16 @@ class Executor {
   std::map<std::pair<std::uint32_t, Split>, Scores> scores_;
   std::map<std::tuple<int, std::uint32_t, Split>, Tensor> store_;
   std::map<std::pair<int, std::uint32_t>, RoundingResidual> residuals_;  // by edge and lane
-  std::map<int, RunningMean> means_;                                    // by edge, of rows received in training
-  std::vector<bool> active_;   // per lane
-  std::vector<bool> missing_;  // per party
+  std::map<int, RunningMean> means_;                                     // by edge, of rows received in training
+  std::vector<bool> active_;                                             // per lane
+  std::vector<bool> missing_;                                            // per party
   std::vector<std::string> dropped_;
   std::vector<float> rule_scores_;
-  std::deque<std::unique_ptr<InFlight>> in_flight_;              // oldest first
+  std::deque<std::unique_ptr<InFlight>> in_flight_;               // oldest first
   std::map<std::string, std::vector<ParamStore>> spare_stashes_;  // by segment
   std::int64_t taken_ahead_ = 0;
-  std::int64_t now_ = 0;                                         // calls of advance()
-  Decision place_;                                               // of the instruction that runs; turn -1 between steps
+  std::int64_t now_ = 0;  // calls of advance()
+  Decision place_;        // of the instruction that runs; turn -1 between steps
   std::chrono::duration<double> waited_{0.0};
 };
 

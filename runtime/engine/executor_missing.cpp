@@ -103,9 +103,11 @@ void Executor::lose(const Instruction& i, Work& w, const PeerLost& lost) {
 void Executor::lose_party(int party, const Error& lost) {
   const MissingParty policy = setup_.study.schedule.missing_party;
   record("missing", name_of(party, 0), lost);
-  if (policy == MissingParty::kAbort) throw RunEnded(lost.code(), "'" + name_of(party, 0) + "' is lost, and schedule.missing_party is abort: " + lost.what());
+  if (policy == MissingParty::kAbort)
+    throw RunEnded(lost.code(), "'" + name_of(party, 0) + "' is lost, and schedule.missing_party is abort: " + lost.what());
   if (policy != MissingParty::kDropStep && !replaceable(party))
-    throw RunEnded(lost.code(), "'" + name_of(party, 0) + "' is lost and cannot be replaced, it gives more than inputs of a join: " + lost.what());
+    throw RunEnded(lost.code(), "'" + name_of(party, 0) +
+                                    "' is lost and cannot be replaced, it gives more than inputs of a join: " + lost.what());
   missing_[static_cast<std::size_t>(party)] = true;
   send_reject(channel(party, 0), lost);
   bool anybody = false;

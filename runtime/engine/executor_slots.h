@@ -32,13 +32,13 @@ struct Executor::Slots {
   /// node order, wherever they lie.
   std::map<std::pair<int, int>, Tensor> grads;
   std::map<int, Saved> saved;
-  std::map<int, Tensor> winners;                    // max joins: index of the winning input
-  std::map<std::pair<int, Leg>, Tensor> released;   // guarded wire values, by edge and leg
+  std::map<int, Tensor> winners;                   // max joins: index of the winning input
+  std::map<std::pair<int, Leg>, Tensor> released;  // guarded wire values, by edge and leg
   // At a party that computes on a device:
-  std::map<std::pair<int, Leg>, Raw> raw;                       // checked messages whose values are not decoded yet
-  std::map<std::pair<int, Leg>, std::vector<Tensor>> encoded;   // pinned: what SEND takes, made with the values
-  Tensor labels;                                                // of the loss, on the host
-  Tensor loss, outputs;                                         // pinned: what the loss left for the host
+  std::map<std::pair<int, Leg>, Raw> raw;                      // checked messages whose values are not decoded yet
+  std::map<std::pair<int, Leg>, std::vector<Tensor>> encoded;  // pinned: what SEND takes, made with the values
+  Tensor labels;                                               // of the loss, on the host
+  Tensor loss, outputs;                                        // pinned: what the loss left for the host
 
   Tensor& value(int node) {
     const auto it = values.find(node);
@@ -85,7 +85,7 @@ struct Executor::InFlight {
 /// One part of a step in flight: what an instruction works on.
 struct Executor::Work {
   InFlight& flight;
-  std::size_t index;  // of the part in the step; the tag of its messages
+  std::size_t index;           // of the part in the step; the tag of its messages
   DrawWords* draws = nullptr;  // of the span that runs, on a device
   const Step& step() const { return flight.step; }
   const Part& part() const { return flight.step.parts[index]; }

@@ -55,8 +55,9 @@ void Executor::release(const Instruction& i, Work& w) {
   const Part& part = w.part();
   Slots& slots = w.slots();
   const int consumer = edge_of(i).to;
-  Tensor rows = cast(ctx_, ctx_.here(Tensor::borrow(i.leg == Leg::kForward ? slots.value(i.node) : slots.gradient(i.node, consumer))),
-                     DType::kFloat32);
+  Tensor rows =
+      cast(ctx_, ctx_.here(Tensor::borrow(i.leg == Leg::kForward ? slots.value(i.node) : slots.gradient(i.node, consumer))),
+           DType::kFloat32);
   // Gradient rows are those of each record's own loss, so that the clip norm does not depend on the batch size. Scaled on
   // the host, the same on every backend: a release may not depend on who computed it.
   if (i.leg == Leg::kBackward) {
@@ -157,7 +158,8 @@ void Executor::check_message(const Message& m, const Edge& edge, Leg leg, const 
 /// The values of a checked message whose tensors lie where `ctx` computes; gradients as float32.
 Tensor Executor::decoded(Context& ctx, const Edge& edge, Leg leg, std::vector<Tensor> tensors) const {
   const Codec codec = leg == Leg::kForward ? setup_.study.wire.activation : setup_.study.wire.gradient;
-  Tensor value = is_guarded(edge, leg) ? decode_rows(ctx, setup_.rows, tensors.at(0)) : decoded_tensors(ctx, codec, std::move(tensors));
+  Tensor value =
+      is_guarded(edge, leg) ? decode_rows(ctx, setup_.rows, tensors.at(0)) : decoded_tensors(ctx, codec, std::move(tensors));
   if (leg == Leg::kForward || value.dtype() == DType::kFloat32) return value;
   return cast(ctx, value, DType::kFloat32);
 }
@@ -186,7 +188,8 @@ bool Executor::decodes_later(const Instruction& i, const Work& w) const {
 /// Does what receive() does if the message is there and as it should be; else leaves that to receive().
 bool Executor::receive_ahead(const Instruction& i, Work& w) {
   const Edge& edge = edge_of(i);
-  if (!reachable(edge, w.part().lane) || w.ahead().for_receive.contains({i.edge, i.leg}) || !(edge.labels || decodes_later(i, w))) return false;
+  if (!reachable(edge, w.part().lane) || w.ahead().for_receive.contains({i.edge, i.leg}) || !(edge.labels || decodes_later(i, w)))
+    return false;
   const Tag tag{static_cast<std::uint16_t>(i.edge), i.leg, w.step().id, static_cast<std::uint16_t>(w.index)};
   std::optional<Message> m;
   try {
@@ -238,7 +241,8 @@ Tensor& Executor::received_on_host(int edge, Work& w) {
   if (const auto raw = slots.raw.extract({edge, Leg::kForward}); !raw.empty()) {
     std::vector<Tensor> tensors;
     for (const WireTensor& t : raw.mapped().wire) tensors.push_back(to_tensor(t));
-    slots.received[edge] = decoded(on_host(), setup_.plan.edges[static_cast<std::size_t>(edge)], Leg::kForward, std::move(tensors));
+    slots.received[edge] =
+        decoded(on_host(), setup_.plan.edges[static_cast<std::size_t>(edge)], Leg::kForward, std::move(tensors));
   }
   return slots.received.at(edge);
 }

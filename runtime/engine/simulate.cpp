@@ -15,10 +15,10 @@ namespace {
 /// One simulated process.
 struct Actor {
   Instance self;
-  SiteData data;                     // empty at the server
+  SiteData data;  // empty at the server
   std::unique_ptr<Channel> to_server;
   PartyResult result;
-  std::optional<SealKeys> keys;      // parties that seal for each other
+  std::optional<SealKeys> keys;  // parties that seal for each other
 };
 
 /// What a recorded run says of who joined and left; without a record everybody is there from the start.
@@ -43,7 +43,8 @@ class Replay {
 
  private:
   int count(const std::string& name, const std::string& event) const {
-    return static_cast<int>(std::ranges::count_if(decisions_, [&](const Decision& d) { return d.event == event && d.who == name; }));
+    return static_cast<int>(
+        std::ranges::count_if(decisions_, [&](const Decision& d) { return d.event == event && d.who == name; }));
   }
   std::vector<Decision> decisions_;
 };
@@ -57,7 +58,8 @@ bool is_server(const Plan& plan, int party) {
 void make_seal_keys(const Plan& plan, std::vector<Actor>& actors) {
   Roster all;
   for (std::size_t p = 0; p < plan.topology.parties.size(); ++p)
-    for (const std::string& name : plan.instances(static_cast<int>(p))) all[name] = Identity(new_key_pair().secret_z85).open_key();
+    for (const std::string& name : plan.instances(static_cast<int>(p)))
+      all[name] = Identity(new_key_pair().secret_z85).open_key();
   for (Actor& a : actors) {
     a.keys.emplace(SealKeys{Identity(new_key_pair().secret_z85), {}});
     all[a.self.name] = a.keys->self.open_key();
@@ -86,7 +88,8 @@ std::optional<Evaluation> pooled_mean(const std::optional<Evaluation>& a, const 
 PartyResult pooled(const Prepared& prepared, std::vector<Actor>& actors) {
   const Plan& plan = prepared.plan;
   const int loss_party = plan.party_of(plan.loss_node);
-  auto holder = std::ranges::find_if(actors, [&](const Actor& a) { return a.self.party == loss_party && !a.result.epochs.empty(); });
+  auto holder =
+      std::ranges::find_if(actors, [&](const Actor& a) { return a.self.party == loss_party && !a.result.epochs.empty(); });
   if (holder == actors.end()) holder = std::ranges::find(actors, loss_party, [](const Actor& a) { return a.self.party; });
   PartyResult all = std::move(holder->result);
   for (const Actor& a : actors) all.interrupted = all.interrupted || a.result.interrupted;
@@ -203,7 +206,8 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
     }
     run.replay = is_server(plan, a.self.party) ? replay : std::filesystem::path();
     if (!is_server(plan, a.self.party)) {
-      run.session = join_session(*a.to_server, hello, plan, [](const std::string&) { return std::string("plans differ"); }, patience);
+      run.session = join_session(
+          *a.to_server, hello, plan, [](const std::string&) { return std::string("plans differ"); }, patience);
       run.peer = [&a](int, int) { return a.to_server.get(); };
       a.result = run_and_write(prepared, run, own);
       return;
@@ -211,7 +215,8 @@ PartyResult simulate(const Prepared& prepared, const std::vector<SiteData>& site
     bool open = false;
     const auto next = [&](Deadline deadline) -> std::unique_ptr<Arrival> {
       for (;;) {
-        const auto due = std::ranges::find_if(arrivals, [&](const auto& arrival) { return open || recorded.begins(arrival->name); });
+        const auto due =
+            std::ranges::find_if(arrivals, [&](const auto& arrival) { return open || recorded.begins(arrival->name); });
         if (due != arrivals.end()) {
           std::unique_ptr<Arrival> arrival = std::move(*due);
           arrivals.erase(due);

@@ -52,7 +52,8 @@ struct GuardStores {
   GuardStores(const Prepared& prepared, const PartyRun& run)
       : ledger(run.ledger.empty() ? memory_store() : file_store(run.ledger), run.self.name,
                {prepared.guard->budget_epsilon, prepared.guard->delta}, source_of(run)),
-        journal(run.ledger.empty() ? memory_store() : file_store(run.folder / ("releases-" + std::to_string(run.session.run) + ".journal")),
+        journal(run.ledger.empty() ? memory_store()
+                                   : file_store(run.folder / ("releases-" + std::to_string(run.session.run) + ".journal")),
                 // Rows released under other settings must never be replayed: the plan is part of the name.
                 std::to_string(run.session.run) + ":" + to_hex(prepared.agreement.digest)),
         guard(*prepared.guard, run.self.name, ledger, journal) {}
@@ -68,8 +69,9 @@ void check_selection(const StudyConfig& study, const Plan& plan, const char*& se
               " needs validation during training, and with release-once no validation record leaves its owner");
   section = "training.best_by";
   const bool scattered = plan.party_of(plan.loss_node) == plan.many_party && plan.lanes.size() > 1;
-  require(!(keeps || stops) || t.stop_metric != StopMetric::kAuc || !scattered, Errc::kConfig,
-          "training.best_by auc: each site holds its own labels here, and the AUC of all records is not a mean of theirs; use loss");
+  require(
+      !(keeps || stops) || t.stop_metric != StopMetric::kAuc || !scattered, Errc::kConfig,
+      "training.best_by auc: each site holds its own labels here, and the AUC of all records is not a mean of theirs; use loss");
 }
 
 }  // namespace
@@ -108,8 +110,9 @@ std::vector<Shape> feature_rows(const StudyConfig& study, const SiteData* data) 
     std::vector<std::int64_t> told = study.data.record_shape;
     if (const auto it = study.data.party_shapes.find(n.at); it != study.data.party_shapes.end()) told = it->second;
     if (data == nullptr) {
-      require(!told.empty(), Errc::kConfig,
-              "the server holds no data: say the shape of one record under data.record_shape (or data.party_shapes." + n.at + ")");
+      require(
+          !told.empty(), Errc::kConfig,
+          "the server holds no data: say the shape of one record under data.record_shape (or data.party_shapes." + n.at + ")");
       rows.push_back(with_record_axis(told));
       continue;
     }
@@ -153,8 +156,7 @@ Instance instance_named(const Plan& plan, const std::string& name) {
   for (std::size_t p = 0; p < plan.topology.parties.size(); ++p) {
     const auto names = plan.instances(static_cast<int>(p));
     for (std::size_t i = 0; i < names.size(); ++i) {
-      if (names[i] == name)
-        return {static_cast<int>(p), static_cast<int>(p) == plan.many_party ? static_cast<int>(i) : -1, name};
+      if (names[i] == name) return {static_cast<int>(p), static_cast<int>(p) == plan.many_party ? static_cast<int>(i) : -1, name};
       known += (known.empty() ? "" : ", ") + names[i];
     }
   }
@@ -175,8 +177,9 @@ std::size_t largest_frame_bytes(const Prepared& prepared) {
   for (const WeightsEdge& w : prepared.plan.weights) {
     const std::int64_t parameters = prepared.segments.networks[prepared.segments.index(w.segment)].parameter_count();
     const std::int64_t rows = w.when == WeightsEdge::When::kRunEnd ? 1 + prepared.study().control_permutations : 1;
-    largest = std::max(largest, w.when == WeightsEdge::When::kHandOver ? largest_hand_over_bytes(parameters, prepared.plan.lanes.size())
-                                                                       : rows * parameters * 4);
+    largest =
+        std::max(largest, w.when == WeightsEdge::When::kHandOver ? largest_hand_over_bytes(parameters, prepared.plan.lanes.size())
+                                                                 : rows * parameters * 4);
   }
   if (!prepared.study().data.party_tables.empty()) largest = std::max(largest, static_cast<std::int64_t>(kAlignmentFrameBytes));
   return static_cast<std::size_t>(largest + kDescriptorBytes);
@@ -201,7 +204,8 @@ PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHook
   Context ctx = settled.context();
   std::vector<LaneSizes> sizes = run.session.sizes;
   if (run.data != nullptr)  // what was not told is still there for this site's own evaluation
-    sizes.at(static_cast<std::size_t>(std::max(0, run.self.lane))) = {run.data->train.size(), run.data->validation.size(), run.data->test.size()};
+    sizes.at(static_cast<std::size_t>(std::max(0, run.self.lane))) = {run.data->train.size(), run.data->validation.size(),
+                                                                      run.data->test.size()};
   StepPlanner planner(study, prepared.plan.lanes, sizes);
   RunFolder folder(run.folder, prepared);
 
@@ -251,11 +255,18 @@ PartyResult run_and_write(const Prepared& prepared, const PartyRun& run, RunHook
   const double silence_s = participation.deadline_s > 0.0 ? participation.deadline_s
                            : study.connection             ? study.connection->deadline_s
                                                           : 600.0;
-  const PartySetup setup{study,    prepared.plan, prepared.segments,
-                         planner,  run.self,      run.data,
-                         stores ? &stores->guard : nullptr, prepared.guard ? prepared.guard->settings : RowSettings{},
-                         prepared.classes, peer,
-                         std::chrono::milliseconds(static_cast<std::int64_t>(1000.0 * silence_s)), &decisions};
+  const PartySetup setup{study,
+                         prepared.plan,
+                         prepared.segments,
+                         planner,
+                         run.self,
+                         run.data,
+                         stores ? &stores->guard : nullptr,
+                         prepared.guard ? prepared.guard->settings : RowSettings{},
+                         prepared.classes,
+                         peer,
+                         std::chrono::milliseconds(static_cast<std::int64_t>(1000.0 * silence_s)),
+                         &decisions};
   Executor executor(setup, ctx);
   PartyResult result = run_party(executor, hooks, {run.reception, run.keys, run.session.run});
   if (run.reception != nullptr) run.reception->turn_away(Error(Errc::kNetwork, "the run is over"));

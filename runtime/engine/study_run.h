@@ -22,7 +22,7 @@ struct Prepared {
   std::optional<RowPlan> guard;  ///< numbers of the row mechanism, where the study has one
   std::int64_t classes = 0;      ///< 0: regression
   std::vector<EgressLine> egress;
-  std::string statement;         ///< what may be claimed, in full
+  std::string statement;  ///< what may be claimed, in full
 
   const StudyConfig& study() const { return loaded.config; }
 };
@@ -55,9 +55,9 @@ struct PartyRun {
   std::filesystem::path ledger;
   std::function<Channel*(int party, int lane)> peer;
   SessionTerms session;
-  Reception* reception = nullptr;   ///< server: lets sites join between rounds
-  const SealKeys* keys = nullptr;   ///< sites that seal for each other
-  std::filesystem::path replay;     ///< server: a decisions file, whose run is repeated; empty: none
+  Reception* reception = nullptr;  ///< server: lets sites join between rounds
+  const SealKeys* keys = nullptr;  ///< sites that seal for each other
+  std::filesystem::path replay;    ///< server: a decisions file, whose run is repeated; empty: none
 };
 
 /// True if this study's sites seal messages for each other, so that they need keys and a list of peers.

@@ -1,14 +1,14 @@
 #include "runtime/tools/study_command.h"
 
+#include <sodium.h>
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <sodium.h>
 
 #include "runtime/config/load_study.h"
-#include "runtime/data/load.h"
 #include "runtime/config/site_policy.h"
+#include "runtime/data/load.h"
 #include "runtime/data/party_data.h"
 #include "runtime/engine/aligned.h"
 #include "runtime/engine/run_folder.h"
@@ -54,8 +54,9 @@ int finish(const StudyArguments& a, const Prepared& prepared, const PartyResult&
 
 const ConnectionConfig& connection_of(const LoadedStudy& loaded) {
   if (!loaded.config.connection)
-    throw Error(Errc::kConfig, loaded.finding("study", "there is no 'connection' section",
-                                              "connection: {endpoint: tcp://host:port, server_public_key: ..., secret_key: ...}"));
+    throw Error(Errc::kConfig,
+                loaded.finding("study", "there is no 'connection' section",
+                               "connection: {endpoint: tcp://host:port, server_public_key: ..., secret_key: ...}"));
   return *loaded.config.connection;
 }
 
@@ -66,7 +67,8 @@ std::chrono::milliseconds silence(const ConnectionConfig& c) {
 std::filesystem::path at_site(const std::filesystem::path& path, const std::string& site) {
   static constexpr std::string_view kMark = "{site}";
   std::string text = path.string();
-  for (auto at = text.find(kMark); at != std::string::npos; at = text.find(kMark, at + site.size())) text.replace(at, kMark.size(), site);
+  for (auto at = text.find(kMark); at != std::string::npos; at = text.find(kMark, at + site.size()))
+    text.replace(at, kMark.size(), site);
   return text;
 }
 
@@ -75,8 +77,11 @@ std::filesystem::path ledger_of(const LoadedStudy& loaded, const Prepared& prepa
   const ConnectionConfig& c = *loaded.config.connection;
   if (!releases_rows(prepared.plan, self.party)) return {};
   if (c.ledger.empty())
-    throw Error(Errc::kConfig, loaded.finding("connection", "'" + self.name + "' releases guarded rows and needs connection.ledger, the "
-                                              "file that counts them over all runs", "connection: {ledger: /var/lib/sutura/{site}.ledger}"));
+    throw Error(Errc::kConfig, loaded.finding("connection",
+                                              "'" + self.name +
+                                                  "' releases guarded rows and needs connection.ledger, the "
+                                                  "file that counts them over all runs",
+                                              "connection: {ledger: /var/lib/sutura/{site}.ledger}"));
   return at_site(c.ledger, self.name);
 }
 
@@ -85,8 +90,11 @@ std::optional<SealKeys> seal_keys(const LoadedStudy& loaded, const Prepared& pre
   const ConnectionConfig& c = *loaded.config.connection;
   if (!seals(prepared.plan)) return std::nullopt;
   if (c.peers.empty())
-    throw Error(Errc::kConfig, loaded.finding("connection", "this study's sites seal messages for each other: '" + site + "' needs "
-                                              "connection.peers, the file of the other sites' public keys", "connection: {peers: ../keys/authorised}"));
+    throw Error(Errc::kConfig, loaded.finding("connection",
+                                              "this study's sites seal messages for each other: '" + site +
+                                                  "' needs "
+                                                  "connection.peers, the file of the other sites' public keys",
+                                              "connection: {peers: ../keys/authorised}"));
   SealKeys keys{Identity(load_secret(at_site(c.secret_key, site))), load_roster(c.peers)};
   for (const PartyConfig& p : loaded.config.topology.parties)  // a server with records of its own is one of those who align
     if (p.role == Role::kServer) keys.peers.emplace(p.name, public_key(load_public(c.server_public_key)));
@@ -128,14 +136,16 @@ SitePolicy policy_of(const StudyArguments& a) {
   if (!a.egress.empty()) return load_site_policy(a.egress);
   if (set != nullptr && *set != '\0') return load_site_policy(set);
   if (std::filesystem::exists(kOfMachine)) return load_site_policy(kOfMachine);
-  throw Error(Errc::kConfig, "this site has no allow-list, so nothing may leave it: give --egress FILE, set SUTURA_EGRESS, or write " +
-                                 kOfMachine.string() + " (examples: configs/egress)");
+  throw Error(Errc::kConfig,
+              "this site has no allow-list, so nothing may leave it: give --egress FILE, set SUTURA_EGRESS, or write " +
+                  kOfMachine.string() + " (examples: configs/egress)");
 }
 
 /// Before anything is read or sent: a party whose device is missing ends here, or says once what computes in its place.
 ComputeConfig settle(const StudyConfig& study, const std::string& party) try {
   const SettledCompute settled = settle_compute(compute_of(study, party));
-  if (!settled.instead.empty()) std::cerr << party << ": " << settled.instead << "; " << name(settled.compute.backend) << " computes" << std::endl;
+  if (!settled.instead.empty())
+    std::cerr << party << ": " << settled.instead << "; " << name(settled.compute.backend) << " computes" << std::endl;
   return settled.compute;
 } catch (Error& e) {
   throw e.in("party " + party);
@@ -206,7 +216,8 @@ int simulate_command(const StudyArguments& a) {
   const auto folder = run_folder(a, loaded.config);
   std::vector<LaneSizes> sizes;
   for (const SiteData& s : sites) sizes.push_back({s.train.size(), s.validation.size(), s.test.size()});
-  Progress progress(prepared, prepared.plan.party_of(prepared.plan.loss_node), StepPlanner(loaded.config, prepared.plan.lanes, sizes).total_steps(), style_of(a));
+  Progress progress(prepared, prepared.plan.party_of(prepared.plan.loss_node),
+                    StepPlanner(loaded.config, prepared.plan.lanes, sizes).total_steps(), style_of(a));
   const PartyResult result = simulate(prepared, sites, folder, hooks_for(progress), a.replay);
   return finish(a, prepared, result, "all parties in one process", folder);
 }
@@ -225,7 +236,8 @@ int server_command(const StudyArguments& a) {
   settle(loaded.config, server->name);
   const auto ledger = ledger_of(loaded, prepared, self);
   if (c.authorised.empty())
-    throw Error(Errc::kConfig, loaded.finding("connection", "the server needs 'authorised': the file of sites and their public keys"));
+    throw Error(Errc::kConfig,
+                loaded.finding("connection", "the server needs 'authorised': the file of sites and their public keys"));
   std::optional<PartyRecords> own;  // a server that holds the labels of a vertical study
   std::optional<SealKeys> keys;
   if (loaded.config.data.party_tables.contains(self.name)) {
@@ -254,13 +266,15 @@ int server_command(const StudyArguments& a) {
   const StopWatcher watcher(kGrace, [&endpoint] { endpoint.stop(); });
   std::optional<SiteData> data;
   if (!loaded.config.data.party_tables.empty()) {
-    AlignedServer aligned = align_at_server(loaded.config, self.name, std::move(own), keys ? &*keys : nullptr, reception, session.run,
-                                            silence(c), alignment_progress(a));
+    AlignedServer aligned = align_at_server(loaded.config, self.name, std::move(own), keys ? &*keys : nullptr, reception,
+                                            session.run, silence(c), alignment_progress(a));
     session.sizes = {aligned.sizes};
     data = std::move(aligned.data);
-    log(std::to_string(aligned.sizes.train + aligned.sizes.validation + aligned.sizes.test) + " records are common to all parties");
+    log(std::to_string(aligned.sizes.train + aligned.sizes.validation + aligned.sizes.test) +
+        " records are common to all parties");
   }
-  Progress progress(prepared, self.party, StepPlanner(loaded.config, prepared.plan.lanes, session.sizes).total_steps(), style_of(a));
+  Progress progress(prepared, self.party, StepPlanner(loaded.config, prepared.plan.lanes, session.sizes).total_steps(),
+                    style_of(a));
   PartyRun run;
   run.self = self;
   run.data = data ? &*data : nullptr;
@@ -311,7 +325,8 @@ int client_command(const StudyArguments& a, const std::string& site) {
   if (!a.quiet) std::cerr << site << ": dialing " << c.endpoint << std::endl;
   SessionTerms session = join_session(endpoint.channel(), hello, prepared.plan, explain, deadline_in(silence(c)));
   if (records.own) {
-    data = align_records(study, party, std::move(*records.own), endpoint.channel(), *keys, session.run, silence(c), alignment_progress(a));
+    data = align_records(study, party, std::move(*records.own), endpoint.channel(), *keys, session.run, silence(c),
+                         alignment_progress(a));
     check_rows(prepared.plan, self.party, data);
     session.sizes = {{data.train.size(), data.validation.size(), data.test.size()}};
   }

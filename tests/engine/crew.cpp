@@ -14,7 +14,8 @@ namespace {
 
 class FaultyLine final : public Channel {
  public:
-  FaultyLine(Channel& inner, const Fault& fault, std::function<void()> sent) : inner_(inner), fault_(fault), on_sent_(std::move(sent)) {}
+  FaultyLine(Channel& inner, const Fault& fault, std::function<void()> sent)
+      : inner_(inner), fault_(fault), on_sent_(std::move(sent)) {}
   [[nodiscard]] Outcome send(Message&& message, Deadline deadline) override {
     const bool strikes = ++sent_ >= fault_.message;
     if (strikes && fault_.kind == Fault::Kind::kDies) throw Error(Errc::kInternal, "the test ends this process");
@@ -105,8 +106,8 @@ void Crew::run_member(Member& m, const Job& job) {
   };
   StepPlanner planner(study(), plan.lanes, sizes_);
   Context ctx = context(m.self);
-  PartySetup setup{study(), plan, prepared_->segments, planner, m.self,  server ? nullptr : &views_[at],
-                   nullptr, {},   prepared_->classes,  peer,    silence, server ? decisions : nullptr,
+  PartySetup setup{study(),  plan, prepared_->segments, planner, m.self,  server ? nullptr : &views_[at],
+                   nullptr,  {},   prepared_->classes,  peer,    silence, server ? decisions : nullptr,
                    recording};
   Executor executor(setup, ctx);
   try {

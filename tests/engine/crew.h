@@ -44,12 +44,12 @@ class Crew {
   Crew(const std::filesystem::path& folder, const StudyText& text, const std::vector<SiteData>& sites,
        const std::function<void(StudyConfig&)>& change = {});
 
-  std::map<std::string, Fault> faults;      ///< by process
+  std::map<std::string, Fault> faults;                   ///< by process
   std::function<void(const std::string& process)> sent;  ///< a client has sent a message to the server; on the client's thread
-  std::chrono::milliseconds silence{60000};  ///< of the server
-  Decisions* decisions = nullptr;            ///< of the server
+  std::chrono::milliseconds silence{60000};              ///< of the server
+  Decisions* decisions = nullptr;                        ///< of the server
   std::function<Context(const Instance&)> context = [](const Instance&) { return Context(Backend::kReference); };
-  Recording recording = Recording::kOn;      ///< of processes that compute on a device
+  Recording recording = Recording::kOn;  ///< of processes that compute on a device
 
   using Job = std::function<void(Executor&, Member&)>;
   /// Every process does its job; by name of the process.

@@ -45,18 +45,17 @@ class PooledHead : public ::testing::TestWithParam<std::tuple<HeadCase, Variant>
 };
 // One record and one channel; a ragged line of channels; more channels than threads; more records than a warp; more classes than
 // lanes; as many as there may be; more records than threads; more positions than threads that share them.
-INSTANTIATE_TEST_SUITE_P(Shapes, PooledHead,
-                         ::testing::Combine(::testing::Values(HeadCase{1, 1, 1, 1, 1}, HeadCase{3, 2, 3, 5, 4},
-                                                              HeadCase{9, 4, 4, 300, 10}, HeadCase{37, 1, 5, 33, 40},
-                                                              HeadCase{2, 1, 2, 2048, 64}, HeadCase{300, 1, 1, 3, 2},
-                                                              HeadCase{2, 5, 14, 6, 3},
-                                                              HeadCase{7, 3, 3, 40, 1, HeadLoss::kBinaryCrossEntropy}),
-                                            ::testing::ValuesIn(all_variants())),
-                         [](const auto& i) {
-                           std::ostringstream name;
-                           name << std::get<0>(i.param) << "_" << text(std::get<1>(i.param));
-                           return name.str();
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, PooledHead,
+    ::testing::Combine(::testing::Values(HeadCase{1, 1, 1, 1, 1}, HeadCase{3, 2, 3, 5, 4}, HeadCase{9, 4, 4, 300, 10},
+                                         HeadCase{37, 1, 5, 33, 40}, HeadCase{2, 1, 2, 2048, 64}, HeadCase{300, 1, 1, 3, 2},
+                                         HeadCase{2, 5, 14, 6, 3}, HeadCase{7, 3, 3, 40, 1, HeadLoss::kBinaryCrossEntropy}),
+                       ::testing::ValuesIn(all_variants())),
+    [](const auto& i) {
+      std::ostringstream name;
+      name << std::get<0>(i.param) << "_" << text(std::get<1>(i.param));
+      return name.str();
+    });
 
 /// Everything in double.
 struct HeadOracle {

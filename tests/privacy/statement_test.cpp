@@ -75,8 +75,8 @@ TEST(Statement, PartsOfARecordAreClaimedAsPartsAndTheWholeBesideThem) {
   EXPECT_THAT(two, HasSubstr("(" + rounded_up(p.epsilon) + ", 1e-05)-DP of this party's part of the record's features"));
   const double whole = gaussian_epsilon(p.noise_multiplier, 2.0, p.delta);
   EXPECT_GT(whole, p.epsilon * 1.3);
-  EXPECT_THAT(two, HasSubstr("2 parties release parts of the same record: for the whole record the claim is (" + rounded_up(whole) +
-                             ", 1e-05)."));
+  EXPECT_THAT(two, HasSubstr("2 parties release parts of the same record: for the whole record the claim is (" +
+                             rounded_up(whole) + ", 1e-05)."));
   const std::string one = privacy_statement(s, &p, 64, 1, NoiseSource::kOperatingSystem);
   EXPECT_THAT(one, HasSubstr("-DP of the record's features"));
   EXPECT_THAT(one, Not(HasSubstr("part of")));

@@ -122,14 +122,35 @@ TEST(Executor, RefusesLaunchesThatAGpuRefuses) {
 }
 
 TEST(Executor, RefusesTooMuchStaticSharedMemory) {
-  SUTURA_EXPECT_REFUSED(run([] { SUTURA_SHARED(float, large, 12 * 1024 + 1); large[0] = 0; }), "static shared memory");
-  SUTURA_EXPECT_REFUSED(run([] { SUTURA_SHARED(float, some, 1024); some[0] = 0; }, 32, 160 * 1024), "bytes of shared memory");
-  run([] { SUTURA_SHARED(float, large, 12 * 1024); large[0] = 0; }, 32, 115 * 1024);
+  SUTURA_EXPECT_REFUSED(run([] {
+                          SUTURA_SHARED(float, large, 12 * 1024 + 1);
+                          large[0] = 0;
+                        }),
+                        "static shared memory");
+  SUTURA_EXPECT_REFUSED(run(
+                            [] {
+                              SUTURA_SHARED(float, some, 1024);
+                              some[0] = 0;
+                            },
+                            32, 160 * 1024),
+                        "bytes of shared memory");
+  run(
+      [] {
+        SUTURA_SHARED(float, large, 12 * 1024);
+        large[0] = 0;
+      },
+      32, 115 * 1024);
 }
 
 TEST(Executor, RefusesBarriersThatNotAllThreadsReach) {
-  SUTURA_EXPECT_REFUSED(run([] { if (thread() < 40) block_sync(); }), "reached by 40 of 64 threads");
-  SUTURA_EXPECT_REFUSED(run([] { if (thread() == 5) block_any(true); }), "reached by 1 of 64 threads");
+  SUTURA_EXPECT_REFUSED(run([] {
+                          if (thread() < 40) block_sync();
+                        }),
+                        "reached by 40 of 64 threads");
+  SUTURA_EXPECT_REFUSED(run([] {
+                          if (thread() == 5) block_any(true);
+                        }),
+                        "reached by 1 of 64 threads");
   const auto two_places = [] {
     if (thread() < 32) {
       block_sync();
@@ -141,9 +162,18 @@ TEST(Executor, RefusesBarriersThatNotAllThreadsReach) {
 }
 
 TEST(Executor, RefusesCollectivesOfPartOfAWarp) {
-  SUTURA_EXPECT_REFUSED(run([] { if (thread() % 2 == 0) warp_sync(); }), "reached by 16 of 32 lanes");
-  SUTURA_EXPECT_REFUSED(run([] { if (lane_id() < 31) warp_shuffle(1.0f, 0); }), "reached by 31 of 32 lanes");
-  SUTURA_EXPECT_REFUSED(run([] { if (lane_id() == 0) warp_ballot(true); }), "reached by 1 of 32 lanes");
+  SUTURA_EXPECT_REFUSED(run([] {
+                          if (thread() % 2 == 0) warp_sync();
+                        }),
+                        "reached by 16 of 32 lanes");
+  SUTURA_EXPECT_REFUSED(run([] {
+                          if (lane_id() < 31) warp_shuffle(1.0f, 0);
+                        }),
+                        "reached by 31 of 32 lanes");
+  SUTURA_EXPECT_REFUSED(run([] {
+                          if (lane_id() == 0) warp_ballot(true);
+                        }),
+                        "reached by 1 of 32 lanes");
   const auto two_places = [] {
     if (lane_id() < 16) {
       warp_shuffle_xor(1, 1);
@@ -167,7 +197,9 @@ TEST(Executor, SeesDeadlocks) {
 
 TEST(Executor, AnErrorNamesKernelBlockAndSeed) {
   simt::seed_schedule(77);
-  const auto fails = [] { if (blockIdx.x == 2 && thread() == 7) block_sync(); };
+  const auto fails = [] {
+    if (blockIdx.x == 2 && thread() == 7) block_sync();
+  };
   EXPECT_THAT(refusal([&] { run(fails, 64, 0, dim3(4, 1)); }),
               AllOf(HasSubstr("kernel_under_test"), HasSubstr("block 2 0 0"), HasSubstr("SUTURA_SIMT_SEED=77")));
 }
@@ -181,7 +213,10 @@ TEST(Executor, AnExceptionInAThreadLeavesTheLaunchOnly) {
     };
     SUTURA_EXPECT_REFUSED(run(fails), "from a thread");
     int threads = 0;
-    run([&] { block_sync(); ++threads; });  // the next launch finds everything in order
+    run([&] {
+      block_sync();
+      ++threads;
+    });  // the next launch finds everything in order
     EXPECT_EQ(threads, 64);
   }
   EXPECT_THROW(run([] { throw std::bad_alloc(); }), std::bad_alloc);
@@ -332,7 +367,8 @@ TEST(Executor, TheSanitizerSeesLocalArraysOfAFiber) {
   EXPECT_DEATH(run([] {
                  float local[4];
                  block_sync();
-                 void* (*volatile set)(void*, int, std::size_t) = std::memset;  // unknown when compiled: not for another sanitizer
+                 void* (*volatile set)(void*, int, std::size_t) =
+                     std::memset;  // unknown when compiled: not for another sanitizer
                  set(local, 0, sizeof local + 1);
                }),
                "AddressSanitizer");

@@ -120,7 +120,8 @@ __device__ void arithmetic(const std::uint32_t (&x)[kWords], std::uint32_t (&y)[
     y[1] = as_bits(exact_add(a, b));
     y[2] = as_bits(exact_add(exact_mul(a, b), a));
   }
-  if constexpr (kPrimitive == Primitive::kFused) y[0] = as_bits(fused_multiply_add(as_float(x[0]), as_float(x[1]), as_float(x[2])));
+  if constexpr (kPrimitive == Primitive::kFused)
+    y[0] = as_bits(fused_multiply_add(as_float(x[0]), as_float(x[1]), as_float(x[2])));
   if constexpr (kPrimitive == Primitive::kCountOnes) y[0] = count_ones(x[0]);
   if constexpr (kPrimitive == Primitive::kRotateLeft) y[0] = rotate_left(x[0], x[1]);
 }
@@ -144,8 +145,7 @@ __global__ void primitive_kernel(const std::uint32_t* in, std::uint32_t* out) {
 void apply(Primitive primitive, const std::uint32_t* in, std::uint32_t* out, Stream stream) {
   switch (primitive) {
 #define SUTURA_CASE(name) \
-  case Primitive::name:   \
-    return SUTURA_LAUNCH((primitive_kernel<Primitive::name>), dim3(1), kPrimitiveThreads, 0, stream, in, out);
+  case Primitive::name: return SUTURA_LAUNCH((primitive_kernel<Primitive::name>), dim3(1), kPrimitiveThreads, 0, stream, in, out);
     SUTURA_PRIMITIVES(SUTURA_CASE)
 #undef SUTURA_CASE
   }

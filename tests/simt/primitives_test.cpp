@@ -52,7 +52,8 @@ Words random_words(unsigned seed) {
 TEST_P(Primitives, Shuffles) {
   Words in = random_words(1);
   for (unsigned t = 0; t < kPrimitiveThreads; ++t) at(in, t, 1) = (t * 7 + 3) % 32;
-  const Words any = apply(Primitive::kShuffle, in), by_xor = apply(Primitive::kShuffleXor, in), down = apply(Primitive::kShuffleDown, in);
+  const Words any = apply(Primitive::kShuffle, in), by_xor = apply(Primitive::kShuffleXor, in),
+              down = apply(Primitive::kShuffleDown, in);
   for (unsigned t = 0; t < kPrimitiveThreads; ++t) {
     const unsigned warp = t / 32 * 32, lane = t % 32;
     EXPECT_EQ(at(any, t, 0), at(in, warp + (t * 7 + 3) % 32, 0)) << t;
@@ -120,12 +121,12 @@ TEST_P(Primitives, AtomicsReturnTheValueBefore) {
 
 TEST_P(Primitives, AsynchronousCopiesLandOrFillWithZeros) {
   Words in = random_words(3);
-  for (unsigned t = 0; t < kPrimitiveThreads; ++t)
-    at(in, t, 0) = t % 3 != 0;
+  for (unsigned t = 0; t < kPrimitiveThreads; ++t) at(in, t, 0) = t % 3 != 0;
   const Words copied = apply(Primitive::kCopy, in);
   for (unsigned t = 0; t < kPrimitiveThreads; ++t) {
     const unsigned other = kPrimitiveThreads - 1 - t;
-    for (unsigned i = 0; i < 4; ++i) EXPECT_EQ(at(copied, t, i), at(in, other, 0) != 0 ? at(in, other, 4 + i) : 0u) << t << " " << i;
+    for (unsigned i = 0; i < 4; ++i)
+      EXPECT_EQ(at(copied, t, i), at(in, other, 0) != 0 ? at(in, other, 4 + i) : 0u) << t << " " << i;
   }
 }
 
@@ -142,8 +143,10 @@ TEST_P(Primitives, LoadMatrix) {
   for (unsigned t = 0; t < kPrimitiveThreads; ++t) {
     const unsigned warp = t / 32, lane = t % 32;
     for (unsigned m = 0; m < 4; ++m) {
-      EXPECT_EQ(at(straight, t, m), element(warp, m, lane / 4, 2 * (lane % 4)) | element(warp, m, lane / 4, 2 * (lane % 4) + 1) << 16);
-      EXPECT_EQ(at(transposed, t, m), element(warp, m, 2 * (lane % 4), lane / 4) | element(warp, m, 2 * (lane % 4) + 1, lane / 4) << 16);
+      EXPECT_EQ(at(straight, t, m), element(warp, m, lane / 4, 2 * (lane % 4)) | element(warp, m, lane / 4, 2 * (lane % 4) + 1)
+                                                                                     << 16);
+      EXPECT_EQ(at(transposed, t, m), element(warp, m, 2 * (lane % 4), lane / 4) | element(warp, m, 2 * (lane % 4) + 1, lane / 4)
+                                                                                       << 16);
     }
   }
 }
@@ -171,7 +174,9 @@ struct Product {
   }
 };
 
-std::uint32_t pair(float lower, float upper) { return std::uint32_t{to_bf16(lower).bits} | std::uint32_t{to_bf16(upper).bits} << 16; }
+std::uint32_t pair(float lower, float upper) {
+  return std::uint32_t{to_bf16(lower).bits} | std::uint32_t{to_bf16(upper).bits} << 16;
+}
 
 /// Puts d's fragment of lane (g, t) into `words`, or checks it there.
 template <class Visit>
@@ -229,20 +234,24 @@ TEST_P(Primitives, MmaTf32) {
 float nearest_tf32(float v) {
   int exponent = 0;
   const double fraction = std::frexp(double{v}, &exponent);  // [0.5, 1)
-  return static_cast<float>(std::ldexp(std::copysign(std::floor(std::fabs(std::ldexp(fraction, 11)) + 0.5), fraction), exponent - 11));
+  return static_cast<float>(
+      std::ldexp(std::copysign(std::floor(std::fabs(std::ldexp(fraction, 11)) + 0.5), fraction), exponent - 11));
 }
 
 TEST_P(Primitives, ToTf32RoundsToNearestTiesAway) {
   Words in = random_words(9);
-  const float chosen[] = {0.0f, -0.0f, 1.0f, 1.0f + 0x1p-11f, -1.0f - 0x1p-11f, 1.0f + 0x1p-11f - 0x1p-23f, 1.0f + 0x3p-11f, 2.0f - 0x1p-23f};
+  const float chosen[] = {
+      0.0f, -0.0f, 1.0f, 1.0f + 0x1p-11f, -1.0f - 0x1p-11f, 1.0f + 0x1p-11f - 0x1p-23f, 1.0f + 0x3p-11f, 2.0f - 0x1p-23f};
   for (unsigned t = 0; t < kPrimitiveThreads; ++t) {
     if (t < std::size(chosen)) at(in, t, 0) = as_bits(chosen[t]);
-    at(in, t, 0) = (at(in, t, 0) & 0xbfffffffu) | (t < std::size(chosen) ? at(in, t, 0) & 0x40000000u : 0u);  // finite after rounding
-    if (at(in, t, 0) << 1 < 0x01000000u && at(in, t, 0) << 1 != 0) at(in, t, 0) |= 0x3f000000u;                // no subnormals
+    at(in, t, 0) =
+        (at(in, t, 0) & 0xbfffffffu) | (t < std::size(chosen) ? at(in, t, 0) & 0x40000000u : 0u);  // finite after rounding
+    if (at(in, t, 0) << 1 < 0x01000000u && at(in, t, 0) << 1 != 0) at(in, t, 0) |= 0x3f000000u;    // no subnormals
   }
   const Words out = apply(Primitive::kToTf32, in);
   for (unsigned t = 0; t < kPrimitiveThreads; ++t)
-    EXPECT_EQ(as_float(at(out, t, 0) & 0xffffe000u), nearest_tf32(as_float(at(in, t, 0)))) << std::hexfloat << as_float(at(in, t, 0));
+    EXPECT_EQ(as_float(at(out, t, 0) & 0xffffe000u), nearest_tf32(as_float(at(in, t, 0))))
+        << std::hexfloat << as_float(at(in, t, 0));
 }
 
 TEST_P(Primitives, ExactArithmeticRoundsOnce) {
@@ -255,10 +264,12 @@ TEST_P(Primitives, ExactArithmeticRoundsOnce) {
     a[t] = real(draw), b[t] = real(draw);
     std::memcpy(&at(doubles, t, 0), &a[t], 8);
     std::memcpy(&at(doubles, t, 2), &b[t], 8);
-    x[t] = static_cast<float>(real(draw)), y[t] = static_cast<float>(real(draw)), z[t] = -x[t] * y[t];  // cancels: contraction shows
+    x[t] = static_cast<float>(real(draw)), y[t] = static_cast<float>(real(draw)),
+    z[t] = -x[t] * y[t];  // cancels: contraction shows
     at(floats, t, 0) = as_bits(x[t]), at(floats, t, 1) = as_bits(y[t]), at(floats, t, 2) = as_bits(z[t]);
   }
-  const Words d = apply(Primitive::kExactDouble, doubles), f = apply(Primitive::kExactFloat, floats), fused = apply(Primitive::kFused, floats);
+  const Words d = apply(Primitive::kExactDouble, doubles), f = apply(Primitive::kExactFloat, floats),
+              fused = apply(Primitive::kFused, floats);
   for (unsigned t = 0; t < kPrimitiveThreads; ++t) {
     const volatile double product = a[t] * b[t];
     const double expected[] = {product, a[t] + b[t], a[t] / b[t], std::sqrt(a[t]), product + a[t]};
@@ -293,7 +304,8 @@ TEST_P(Primitives, Bits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, Primitives, ::testing::ValuesIn(devices()), [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(Devices, Primitives, ::testing::ValuesIn(devices()),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace sutura::testing

@@ -93,10 +93,12 @@ void release_pinned_memory(void* memory) noexcept {
 }
 
 void on_device(const void* p, std::size_t bytes, const char* what) {
-  require(bytes == 0 || device_memory_around(p).holds(p, bytes), Errc::kDevice, std::string(what) + ": not inside an allocation on the device");
+  require(bytes == 0 || device_memory_around(p).holds(p, bytes), Errc::kDevice,
+          std::string(what) + ": not inside an allocation on the device");
 }
 void on_host(Stream s, const void* p, std::size_t bytes, const char* what) {
-  require(bytes == 0 || !device_memory_around(p).holds(p, 1), Errc::kDevice, std::string(what) + ": device memory where host memory is meant");
+  require(bytes == 0 || !device_memory_around(p).holds(p, 1), Errc::kDevice,
+          std::string(what) + ": device memory where host memory is meant");
   if (bytes > 0 && !pinned_memory_around(p).holds(p, bytes)) outside_capture(s, what);
 }
 void issue_copy(Stream s, void* to, const void* from, std::size_t bytes) {
@@ -136,7 +138,8 @@ Event create_event() { return new CUevent_st; }
 void destroy_event(Event e) noexcept { delete e; }
 void record(Event e, Stream s) {
   const bool captured = usable(s)->capture != nullptr;
-  *e = {captured ? CUevent_st::State::kCaptured : CUevent_st::State::kRecorded, s, s->queue, s->queue->added(), std::chrono::steady_clock::now()};
+  *e = {captured ? CUevent_st::State::kCaptured : CUevent_st::State::kRecorded, s, s->queue, s->queue->added(),
+        std::chrono::steady_clock::now()};
 }
 void wait(Stream s, Event e) {
   using State = CUevent_st::State;
@@ -155,7 +158,8 @@ void wait_on_host(Event e) {
 }
 float milliseconds_between(Event begin, Event end) {
   using State = CUevent_st::State;
-  require(begin->state == State::kRecorded && end->state == State::kRecorded, Errc::kDevice, "the time of an event that was not recorded");
+  require(begin->state == State::kRecorded && end->state == State::kRecorded, Errc::kDevice,
+          "the time of an event that was not recorded");
   return std::chrono::duration<float, std::milli>(end->at - begin->at).count();
 }
 

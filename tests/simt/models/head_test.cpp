@@ -53,11 +53,20 @@ std::vector<HeadCase> cases() {
                  {"out", "linear", {{"outputs", Int{-1}}, {"bias", std::string("false")}}}};
   return {
       {{"resnet18_group", zoo("resnet18", {{"width", Int{4}}}), {3, 8, 8, 2}, 4, LossKind::kCrossEntropy}, {1.0, 2.5, 0.5, 3.0}},
-      {{"resnet18_batch", zoo("resnet18", {{"width", Int{4}}, {"norm", std::string("batch")}}), {4, 8, 8, 1}, 1,
-        LossKind::kBinaryCrossEntropy}, {}},
-      {{"xray_cnn", zoo("xray_cnn", {{"width", Int{4}}, {"dropout", 0.0}}), {3, 8, 8, 1}, 1, LossKind::kBinaryCrossEntropy}, {1.0, 3.0}},
-      {{"ecg_cnn1d", zoo("ecg_cnn1d", {{"width", Int{4}}, {"kernel", Int{5}}, {"dropout", 0.0}}), {4, 1, 16, 1}, 5,
-        LossKind::kCrossEntropy}, {}},
+      {{"resnet18_batch",
+        zoo("resnet18", {{"width", Int{4}}, {"norm", std::string("batch")}}),
+        {4, 8, 8, 1},
+        1,
+        LossKind::kBinaryCrossEntropy},
+       {}},
+      {{"xray_cnn", zoo("xray_cnn", {{"width", Int{4}}, {"dropout", 0.0}}), {3, 8, 8, 1}, 1, LossKind::kBinaryCrossEntropy},
+       {1.0, 3.0}},
+      {{"ecg_cnn1d",
+        zoo("ecg_cnn1d", {{"width", Int{4}}, {"kernel", Int{5}}, {"dropout", 0.0}}),
+        {4, 1, 16, 1},
+        5,
+        LossKind::kCrossEntropy},
+       {}},
       {{"no_bias", list, {5, 8, 8, 1}, 3, LossKind::kCrossEntropy}, {}},
   };
 }
@@ -70,7 +79,8 @@ struct Result {
 
 constexpr double kScale = 0.25;
 
-Result step(Context& ctx, const Network& network, ParamStore& params, const HeadCase& c, const Tensor& x, const Tensor& labels, Head head) {
+Result step(Context& ctx, const Network& network, ParamStore& params, const HeadCase& c, const Tensor& x, const Tensor& labels,
+            Head head) {
   const auto loss = make_loss(c.net.loss, c.class_weights);
   Saved saved;
   Pass pass;

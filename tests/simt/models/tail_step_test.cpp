@@ -15,8 +15,9 @@ int heads = 0;
 
 const DeviceOps& counted() {
   static DeviceOps table = simt::table();
-  table.pooled_head = [](Context& ctx, HeadLoss loss, const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& labels,
-                         double scale, std::span<const double> class_weights, Tensor& logits, HeadGradients grads, LossSum& sum) {
+  table.pooled_head = [](Context& ctx, HeadLoss loss, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                         const Tensor& labels, double scale, std::span<const double> class_weights, Tensor& logits,
+                         HeadGradients grads, LossSum& sum) {
     ++heads;
     simt::table().pooled_head(ctx, loss, x, weight, bias, labels, scale, class_weights, logits, grads, sum);
   };
@@ -43,7 +44,8 @@ TEST(TailStep, WithoutFusedKernelsIsTheSameStep) {
   EXPECT_LT(launches[Fusion::kOn], launches[Fusion::kOff]);
   // Outputs are off by 5.4e-6 from batch norms' statistics (fusion_test.cpp) and by 6e-7 from the head (head_test.cpp); the loss's slope
   // is below 1, and an update of 1e-3 carries no more than that on.
-  for (std::size_t i = 0; i < losses[Fusion::kOn].size(); ++i) EXPECT_NEAR(losses[Fusion::kOn][i], losses[Fusion::kOff][i], 1e-5) << i;
+  for (std::size_t i = 0; i < losses[Fusion::kOn].size(); ++i)
+    EXPECT_NEAR(losses[Fusion::kOn][i], losses[Fusion::kOff][i], 1e-5) << i;
   EXPECT_NE(losses[Fusion::kOn][0], losses[Fusion::kOn][1]);
 }
 

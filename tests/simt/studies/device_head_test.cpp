@@ -17,8 +17,9 @@ std::atomic<int> heads{0};  // calls of the table's entry; parties have threads 
 const DeviceOps& counted() {
   static const DeviceOps table = [] {
     DeviceOps t = simt::table();
-    t.pooled_head = [](Context& ctx, HeadLoss loss, const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& labels,
-                       double scale, std::span<const double> class_weights, Tensor& logits, HeadGradients grads, LossSum& sum) {
+    t.pooled_head = [](Context& ctx, HeadLoss loss, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                       const Tensor& labels, double scale, std::span<const double> class_weights, Tensor& logits,
+                       HeadGradients grads, LossSum& sum) {
       ++heads;
       simt::table().pooled_head(ctx, loss, x, weight, bias, labels, scale, class_weights, logits, grads, sum);
     };
@@ -27,13 +28,17 @@ const DeviceOps& counted() {
   return table;
 }
 
-const std::string kFront = "front: {layers: [{name: conv1, type: conv2d, filters: 4, kernel: 3, pad: 1}, {name: act1, type: relu}]}";
+const std::string kFront =
+    "front: {layers: [{name: conv1, type: conv2d, filters: 4, kernel: 3, pad: 1}, {name: act1, type: relu}]}";
 /// Segments of a line, the last of which ends in a pool, `between` and a linear layer.
 std::string ends(const std::string& between) {
   return "{name: conv2, type: conv2d, filters: 6, kernel: 3, pad: 1}, {name: norm2, type: group_norm}, {name: act2, type: relu}, "
-         "{name: pool, type: global_avg_pool}, " + between + "{name: out, type: linear, outputs: -1}";
+         "{name: pool, type: global_avg_pool}, " +
+         between + "{name: out, type: linear, outputs: -1}";
 }
-std::string pictures(const std::string& between = "") { return "segments: {" + kFront + ", tail: {layers: [" + ends(between) + "]}}"; }
+std::string pictures(const std::string& between = "") {
+  return "segments: {" + kFront + ", tail: {layers: [" + ends(between) + "]}}";
+}
 
 struct Case {
   std::string name;
@@ -46,12 +51,16 @@ std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.nam
 
 const std::string kVerticalFronts =
     "front_clinic: {layers: [{name: clinic_conv, type: conv2d, filters: 3, kernel: 3, pad: 1}, {name: clinic_act, type: gelu}]}, "
-    "front_laboratory: {layers: [{name: laboratory_conv, type: conv2d, filters: 3, kernel: 5, pad: 2}, {name: laboratory_act, type: relu}]}";
+    "front_laboratory: {layers: [{name: laboratory_conv, type: conv2d, filters: 3, kernel: 5, pad: 2}, {name: laboratory_act, "
+    "type: relu}]}";
 
 const Case kCases[] = {
     {"vanilla", "server", [](StudyText&) {}},
     {"micro_batches", "server", [](StudyText& t) { t.micro_batches = 2; }},
-    {"two_sites_one_tail", "server", [](StudyText& t) { t.sites = {"north", "south"}; }},
+    {"two_sites_one_tail", "server",
+     [](StudyText& t) {
+       t.sites = {"north", "south"};
+     }},
     {"tail_of_each_site", "server",
      [](StudyText& t) {
        t.sites = {"north", "south"};
@@ -131,11 +140,13 @@ class DeviceHeadBase : public SplitRun {
   }
   static std::vector<SiteData> sites(const StudyText& t) {
     std::vector<SiteData> all;
-    for (std::size_t i = 0; i < t.sites.size(); ++i) all.push_back(make_site(t.sites[i], t.record, {15 + 4 * static_cast<std::int64_t>(i)}, 17 + i));
+    for (std::size_t i = 0; i < t.sites.size(); ++i)
+      all.push_back(make_site(t.sites[i], t.record, {15 + 4 * static_cast<std::int64_t>(i)}, 17 + i));
     return all;
   }
-  std::map<std::string, Member> work(const StudyText& t, const std::vector<SiteData>& data, const Contexts& context, Recording recording,
-                                     const Crew::Job& job, const std::function<void(StudyConfig&)>& set = {}) {
+  std::map<std::string, Member> work(const StudyText& t, const std::vector<SiteData>& data, const Contexts& context,
+                                     Recording recording, const Crew::Job& job,
+                                     const std::function<void(StudyConfig&)>& set = {}) {
     Crew crew(folder() / "crew", t, data, set);
     crew.context = context;
     crew.recording = recording;
@@ -156,13 +167,15 @@ class DeviceHeadBase : public SplitRun {
   }
   static double furthest(std::span<const float> a, std::span<const float> b) {
     double most = a.size() == b.size() ? 0.0 : INFINITY;
-    for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) most = std::max(most, std::abs(static_cast<double>(a[i]) - b[i]));
+    for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i)
+      most = std::max(most, std::abs(static_cast<double>(a[i]) - b[i]));
     return most;
   }
   /// Parts of training steps that run at this process.
   static int parts_of(const std::map<std::string, Member>& members, const std::string& party, const StudyText& t) {
     const bool own = std::ranges::find(t.sites, party) != t.sites.end();
-    return static_cast<int>(members.at(party).results.size() * static_cast<std::size_t>(t.micro_batches) * (own ? 1 : t.sites.size()));
+    return static_cast<int>(members.at(party).results.size() * static_cast<std::size_t>(t.micro_batches) *
+                            (own ? 1 : t.sites.size()));
   }
 };
 class DeviceHead : public DeviceHeadBase, public ::testing::WithParamInterface<Case> {};
@@ -259,7 +272,8 @@ TEST_F(DeviceHeadStep, RefusesALabelOutsideTheClasses) {
     EXPECT_EQ(north.error, "a label lies outside the study's classes");
     EXPECT_EQ(north.results.size(), 8u) << "two epochs of four steps";
     ASSERT_EQ(north.weights.size(), 2u);
-    for (const auto& [segment, weights] : north.weights) EXPECT_TRUE(std::ranges::equal(weights.f32(), before.at(segment).f32())) << segment;
+    for (const auto& [segment, weights] : north.weights)
+      EXPECT_TRUE(std::ranges::equal(weights.f32(), before.at(segment).f32())) << segment;
   }
 }
 
@@ -276,7 +290,8 @@ TEST_F(DeviceHeadStep, WithALossThatIsNotFiniteEndsItsLaneAlone) {
         if (++step == 3 && member.self.name == "server")
           for (float& v : executor.copies("tail")[0].params.values().f32()) v = std::copysign(1e30f, v);
         member.results.push_back(executor.run(s));
-        if (member.self.name == "server") member.weights["tail of south"] = executor.copies("tail").back().params.values().clone();
+        if (member.self.name == "server")
+          member.weights["tail of south"] = executor.copies("tail").back().params.values().clone();
       }
   };
   heads = 0;
@@ -285,11 +300,14 @@ TEST_F(DeviceHeadStep, WithALossThatIsNotFiniteEndsItsLaneAlone) {
   const auto reference = work(t, data, on_cpu, Recording::kOff, spoil);
   for (const auto* run : {&device, &reference}) {
     ASSERT_EQ(run->at("server").dropped.size(), 1u);
-    EXPECT_TRUE(run->at("server").dropped[0].starts_with("north: the loss of a micro-batch is not finite")) << run->at("server").dropped[0];
+    EXPECT_TRUE(run->at("server").dropped[0].starts_with("north: the loss of a micro-batch is not finite"))
+        << run->at("server").dropped[0];
     EXPECT_EQ(run->at("south").error, "");
     EXPECT_NE(run->at("north").error, "");
   }
-  EXPECT_LE(furthest(device.at("server").weights.at("tail of south").f32(), reference.at("server").weights.at("tail of south").f32()), 2e-4);
+  EXPECT_LE(
+      furthest(device.at("server").weights.at("tail of south").f32(), reference.at("server").weights.at("tail of south").f32()),
+      2e-4);
 }
 
 // The gradients of a part, the head's too, are among the sums before its loss is seen: that step's update is left out.
@@ -297,7 +315,8 @@ TEST_F(DeviceHeadStep, WithALossThatIsNotFiniteCancelsTheUpdateOfASharedTail) {
   StudyText t = study();
   t.sites = {"north", "south"};
   // No norm in the tail: what is large stays large. 1e5 times 1e36 is beyond float32, 1 times 1e36 is not (south refuses its gradient).
-  t.network = "segments: {" + kFront + ", tail: {layers: [{name: conv2, type: conv2d, filters: 6, kernel: 3, pad: 1}, "
+  t.network = "segments: {" + kFront +
+              ", tail: {layers: [{name: conv2, type: conv2d, filters: 6, kernel: 3, pad: 1}, "
               "{name: pool, type: global_avg_pool}, {name: out, type: linear, outputs: -1}]}}";
   const auto data = sites(t);
   heads = 0;
