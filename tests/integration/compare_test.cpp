@@ -240,10 +240,15 @@ TEST_F(CompareParties, FoldsArePooledBeforeTheFigureIsTaken) {
 
 TEST_F(Compare, ALocallyTestedStudyIsComparedSiteBySite) {
   study = shipped("wdbc_release_once.yaml");
-  const json c = compared(study, {"control_permutations=0"});
+  const json c = compared(study, {"--seeds", "1..3", "control_permutations=0"});
   for (const std::string site : {kHospitalA, kHospitalB})
     for (const std::string setting : {"joint", "alone", "pooled"}) EXPECT_GT(value(c, site, "auc", setting), 0.9) << site << setting;
-  EXPECT_NE(value(c, kHospitalA, "auc", "joint"), value(c, kHospitalB, "auc", "joint"));
+  // Noise is fresh in every run, and two AUCs of seventy records are equal now and then: not in every figure of three seeds.
+  const auto joint = [&](const std::string& site) {
+    const json& figures = row_of(c, site).at("figures");
+    return std::pair(figures.at("auc").at("joint").at("values"), figures.at("accuracy").at("joint").at("values"));
+  };
+  EXPECT_NE(joint(kHospitalA), joint(kHospitalB));
 }
 
 TEST_F(Compare, WhatCannotBeComparedIsRefusedWithTheReason) {
