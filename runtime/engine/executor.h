@@ -192,7 +192,7 @@ class Executor {
   StepResult advance();
   void run_turn(InFlight& flight, std::size_t turn);
   void attempt(std::size_t turn, std::size_t n, Work& w);
-  void carry_out(const Instruction& i, Work& w);
+  void carry_out(std::size_t turn, std::size_t n, Work& w);
   StepResult end(InFlight& flight);
   void update(InFlight& flight);
   void take_step(const std::string& segment, std::size_t copy, double rate);

@@ -150,7 +150,7 @@ void Executor::make_void(Work& w) {
 void Executor::send_void(const Instruction& i, Work& w) {
   const Edge& edge = edge_of(i);
   Message m;
-  m.tag = {static_cast<std::uint16_t>(i.edge), i.leg, w.step().id, static_cast<std::uint16_t>(w.index)};
+  m.tag = w.tag(i.edge, i.leg);
   send_or_lose(channel(peer_party(edge), w.part().lane), std::move(m), patience(), edge.text);
 }
 

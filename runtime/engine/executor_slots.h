@@ -92,6 +92,11 @@ struct Executor::Work {
   Slots& slots() { return flight.slots[index]; }
   Ahead& ahead() { return flight.ahead[index]; }
   bool is_void() const { return flight.voided[index]; }
+  /// Of this part's message on an edge. The index of the part, not its micro-batch: two parties that serve all lanes share one
+  /// channel for them.
+  Tag tag(int edge, Leg leg) const {
+    return {static_cast<std::uint16_t>(edge), leg, step().id, static_cast<std::uint16_t>(index)};
+  }
 };
 
 inline bool is_computed(OpCode op) {

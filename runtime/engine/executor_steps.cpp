@@ -85,16 +85,17 @@ void Executor::attempt(std::size_t turn, std::size_t n, Work& w) {
   place_.instruction = static_cast<int>(n);
   try {
     repeat_departure(i, w);
-    carry_out(i, w);
+    carry_out(turn, n, w);
   } catch (const PeerLost& lost) {
     lose(i, w, lost);
   }
 }
 
-void Executor::carry_out(const Instruction& i, Work& w) {
+void Executor::carry_out(std::size_t turn, std::size_t n, Work& w) {
+  const Instruction& i = setup_.plan.program(setup_.self.party, w.step().purpose).turns[turn][n];
   const bool to_peer = i.op == OpCode::kSend || i.op == OpCode::kReceive || i.op == OpCode::kRelease;
   if (to_peer && !reachable(edge_of(i), w.part().lane)) return go_without(i, w);
-  if (w.ahead().done.erase({static_cast<std::size_t>(place_.turn), static_cast<std::size_t>(place_.instruction)}) > 0) return;
+  if (w.ahead().done.erase({turn, n}) > 0) return;
   if (!w.is_void()) return execute(i, w);
   if (i.op == OpCode::kSend) send_void(i, w);
   if (i.op == OpCode::kReceive) discard(i, w);

@@ -76,8 +76,7 @@ void Executor::send(const Instruction& i, Work& w) {
   const Edge& edge = edge_of(i);
   Message m;
   m.type = MessageType::kData;
-  // The index of the part, not its micro-batch: two parties that serve all lanes share one channel for them.
-  m.tag = {static_cast<std::uint16_t>(i.edge), i.leg, w.step().id, static_cast<std::uint16_t>(w.index)};
+  m.tag = w.tag(i.edge, i.leg);
   const auto guarded = w.slots().released.find({i.edge, i.leg});
   const GuardKind guard = i.leg == Leg::kForward ? edge.activation_guard : edge.gradient_guard;
   require(guard == GuardKind::kNone || guarded != w.slots().released.end(), Errc::kInternal,
@@ -115,13 +114,12 @@ std::vector<WireTensor> Executor::clear_payload(const Instruction& i, const Edge
 /// The message that is due. Errors: PeerLost with what stands in its way; kInterrupted where this process was stopped, which
 /// is nobody's departure.
 Message Executor::take(const Edge& edge, Leg leg, Work& w) {
-  const auto number = static_cast<std::uint16_t>(&edge - setup_.plan.edges.data());
-  const Tag tag{number, leg, w.step().id, static_cast<std::uint16_t>(w.index)};
+  const auto number = static_cast<int>(&edge - setup_.plan.edges.data());
   if (auto early = w.ahead().for_receive.extract({number, leg}); !early.empty()) return std::move(early.mapped());
   const auto start = std::chrono::steady_clock::now();
   std::variant<Message, Outcome> answer = Outcome::kOk;
   try {
-    answer = channel(peer_party(edge), w.part().lane).receive(tag, patience());
+    answer = channel(peer_party(edge), w.part().lane).receive(w.tag(number, leg), patience());
   } catch (const Error& e) {
     throw PeerLost(e.code(), std::string(e.what()) + " (" + edge.text + ")");
   }
@@ -190,10 +188,9 @@ bool Executor::receive_ahead(const Instruction& i, Work& w) {
   const Edge& edge = edge_of(i);
   if (!reachable(edge, w.part().lane) || w.ahead().for_receive.contains({i.edge, i.leg}) || !(edge.labels || decodes_later(i, w)))
     return false;
-  const Tag tag{static_cast<std::uint16_t>(i.edge), i.leg, w.step().id, static_cast<std::uint16_t>(w.index)};
   std::optional<Message> m;
   try {
-    auto answer = channel(peer_party(edge), w.part().lane).receive(tag, Deadline{});
+    auto answer = channel(peer_party(edge), w.part().lane).receive(w.tag(i.edge, i.leg), Deadline{});
     if (auto* message = std::get_if<Message>(&answer)) m = std::move(*message);
     if (!m) return false;
     require(!m->tensors.empty(), Errc::kProtocol, "nothing to compute with");

@@ -6,31 +6,19 @@
 
 #include <map>
 
+#include "tests/simt/counted_heads.h"
 #include "tests/simt/executor.h"
 
 namespace sutura::bench {
 namespace {
-
-int heads = 0;
-
-const DeviceOps& counted() {
-  static DeviceOps table = simt::table();
-  table.pooled_head = [](Context& ctx, HeadLoss loss, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                         const Tensor& labels, double scale, std::span<const double> class_weights, Tensor& logits,
-                         HeadGradients grads, LossSum& sum) {
-    ++heads;
-    simt::table().pooled_head(ctx, loss, x, weight, bias, labels, scale, class_weights, logits, grads, sum);
-  };
-  return table;
-}
 
 TEST(TailStep, WithoutFusedKernelsIsTheSameStep) {
   const Tail tail{"small", 16, "cifar", 4, 4};
   std::map<Fusion, std::vector<double>> losses;
   std::map<Fusion, std::int64_t> launches;
   for (const Fusion fusion : {Fusion::kOn, Fusion::kOff}) {
-    heads = 0;
-    Context ctx(Backend::kNative, counted(), DType::kFloat32);
+    simt::heads = 0;
+    Context ctx(Backend::kNative, simt::counted_heads(), DType::kFloat32);
     TailStep step(ctx, tail, fusion);
     const std::int64_t before = simt::launches();
     for (int set = 0; set < kSets; ++set) {
@@ -39,7 +27,7 @@ TEST(TailStep, WithoutFusedKernelsIsTheSameStep) {
       losses[fusion].push_back(step.loss());
     }
     launches[fusion] = simt::launches() - before;
-    EXPECT_EQ(heads, fusion == Fusion::kOn ? kSets : 0);
+    EXPECT_EQ(simt::heads, fusion == Fusion::kOn ? kSets : 0);
   }
   EXPECT_LT(launches[Fusion::kOn], launches[Fusion::kOff]);
   // Outputs are off by 5.4e-6 from batch norms' statistics (fusion_test.cpp) and by 6e-7 from the head (head_test.cpp); the loss's slope

@@ -5,28 +5,13 @@
 #include <cmath>
 
 #include "tests/engine/crew.h"
+#include "tests/simt/counted_heads.h"
 #include "tests/simt/executor.h"
 
 namespace sutura {
 namespace {
 
 using namespace sutura::testing;
-
-std::atomic<int> heads{0};  // calls of the table's entry; parties have threads of their own
-
-const DeviceOps& counted() {
-  static const DeviceOps table = [] {
-    DeviceOps t = simt::table();
-    t.pooled_head = [](Context& ctx, HeadLoss loss, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                       const Tensor& labels, double scale, std::span<const double> class_weights, Tensor& logits,
-                       HeadGradients grads, LossSum& sum) {
-      ++heads;
-      simt::table().pooled_head(ctx, loss, x, weight, bias, labels, scale, class_weights, logits, grads, sum);
-    };
-    return t;
-  }();
-  return table;
-}
 
 const std::string kFront =
     "front: {layers: [{name: conv1, type: conv2d, filters: 4, kernel: 3, pad: 1}, {name: act1, type: relu}]}";
@@ -125,7 +110,9 @@ class DeviceHeadBase : public SplitRun {
   using Contexts = std::function<Context(const Instance&)>;
   static Context on_cpu(const Instance&) { return Context(Backend::kReference); }
   static Contexts at(const std::string& party, DType compute = DType::kFloat32) {
-    return [=](const Instance& i) { return i.name == party ? Context(Backend::kNative, counted(), compute) : on_cpu(i); };
+    return [=](const Instance& i) {
+      return i.name == party ? Context(Backend::kNative, simt::counted_heads(), compute) : on_cpu(i);
+    };
   }
   static StudyText study() {
     StudyText t;
@@ -187,11 +174,11 @@ TEST_P(DeviceHead, TrainsAsTheReferenceDoes) {
   c.change(t);
   const auto data = sites(t);
   const auto reference = work(t, data, on_cpu, Recording::kOff, train, c.set);
-  heads = 0;
+  simt::heads = 0;
   const auto device = work(t, data, at(c.loss_party), Recording::kOff, train, c.set);
   for (const auto& [who, m] : device) EXPECT_EQ(m.error, "") << who;
-  EXPECT_EQ(heads, parts_of(device, c.loss_party, t)) << "once for each part of a training step, never in evaluation";
-  EXPECT_GT(heads, 0);
+  EXPECT_EQ(simt::heads, parts_of(device, c.loss_party, t)) << "once for each part of a training step, never in evaluation";
+  EXPECT_GT(simt::heads, 0);
   // Sums in another order: at most 1e3 terms of a product round to about sqrt(1e3) 2^-24 = 2e-6 of their size in each of up to
   // twenty layers; twelve steps.
   const std::vector<double> want = losses(reference.at(c.loss_party)), got = losses(device.at(c.loss_party));
@@ -223,12 +210,12 @@ TEST_F(DeviceHeadStep, TakesFewerKernelsThanLayersAndLoss) {
     members = work(text, data, at("server"), Recording::kOn, train);
     return simt::launches() - before;
   };
-  heads = 0;
+  simt::heads = 0;
   std::map<std::string, Member> plain, with_loss;
   const std::int64_t more = launched(apart, plain);
-  EXPECT_EQ(heads, 0);
+  EXPECT_EQ(simt::heads, 0);
   const std::int64_t fewer = launched(t, with_loss);
-  EXPECT_GT(heads, 0);
+  EXPECT_GT(simt::heads, 0);
   // Two kernels instead of at least six, in each of twelve steps.
   EXPECT_LE(fewer + 4 * static_cast<std::int64_t>(with_loss.at("server").results.size()), more);
   const std::vector<double> want = losses(plain.at("server")), got = losses(with_loss.at("server"));
@@ -294,9 +281,9 @@ TEST_F(DeviceHeadStep, WithALossThatIsNotFiniteEndsItsLaneAlone) {
           member.weights["tail of south"] = executor.copies("tail").back().params.values().clone();
       }
   };
-  heads = 0;
+  simt::heads = 0;
   const auto device = work(t, data, at("server"), Recording::kOn, spoil);
-  EXPECT_GT(heads, 0);
+  EXPECT_GT(simt::heads, 0);
   const auto reference = work(t, data, on_cpu, Recording::kOff, spoil);
   for (const auto* run : {&device, &reference}) {
     ASSERT_EQ(run->at("server").dropped.size(), 1u);
@@ -319,7 +306,7 @@ TEST_F(DeviceHeadStep, WithALossThatIsNotFiniteCancelsTheUpdateOfASharedTail) {
               ", tail: {layers: [{name: conv2, type: conv2d, filters: 6, kernel: 3, pad: 1}, "
               "{name: pool, type: global_avg_pool}, {name: out, type: linear, outputs: -1}]}}";
   const auto data = sites(t);
-  heads = 0;
+  simt::heads = 0;
   const auto members = work(t, data, at("server"), Recording::kOn, [](Executor& executor, Member& member) {
     const auto steps = executor.setup().planner.training(0);
     for (std::size_t s = 0; s < 3; ++s) {
@@ -335,7 +322,7 @@ TEST_F(DeviceHeadStep, WithALossThatIsNotFiniteCancelsTheUpdateOfASharedTail) {
       member.results.push_back(executor.run(steps[s]));
     }
   });
-  EXPECT_EQ(heads, 6) << "three steps of two parts";
+  EXPECT_EQ(simt::heads, 6) << "three steps of two parts";
   const Member& server = members.at("server");
   ASSERT_EQ(server.dropped.size(), 1u);
   EXPECT_TRUE(server.dropped[0].starts_with("north: the loss of a micro-batch is not finite")) << server.dropped[0];
